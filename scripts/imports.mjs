@@ -1,0 +1,42 @@
+// Imports point one way (ARCHITECTURE.md): this fails on an arrow that is not in the table. Cycles are oxlint's.
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+/** Room → rooms that it may import, itself aside. The longest prefix of a file's path is its room. */
+const ARROWS = {
+  "src/proto": [],
+  "src/beacon": ["src/proto"],
+  "src/sidecar": ["src/beacon"],
+  "src/sidecar/state": ["src/beacon"],
+  "src/sidecar/consul": ["src/sidecar"],
+  "src/sidecar/nomad": ["src/sidecar"],
+  "src/sidecar/readings": ["src/sidecar", "src/beacon"],
+  "src/sidecar/probe": ["src/sidecar", "src/beacon"],
+  "src/sidecar/api": ["src/sidecar", "src/beacon", "src/proto"],
+  "src/dev": [],
+  "src/commands": ["src/beacon", "src/sidecar", "src/sidecar/api", "src/dev"],
+};
+/** Files that know more than their room: what composes the parts. */
+const EXCEPTIONS = {
+  "src/sidecar/main.ts": ["src/sidecar/consul", "src/sidecar/nomad", "src/sidecar/readings", "src/sidecar/probe", "src/sidecar/api", "src/sidecar/state"],
+  "src/sidecar/publisher.ts": ["src/sidecar/state"],
+  "src/sidecar/sealer.ts": ["src/sidecar/state"],
+  "src/commands/reading/source.ts": ["src/sidecar/consul"],
+};
+
+const roomOf = (file) => Object.keys(ARROWS).filter((room) => file.startsWith(`${room}/`)).sort((a, b) => b.length - a.length)[0];
+const wrong = [];
+for (const name of readdirSync(join(root, "src"), { recursive: true })) {
+  if (!/\.(ts|js)$/.test(name) || name.endsWith(".d.ts")) continue;
+  const file = `src/${name}`;
+  const text = readFileSync(join(root, file), "utf8");
+  for (const [, specifier] of text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)) {
+    const target = relative(root, resolve(root, dirname(file), specifier)).replace(/\.js$/, ".ts");
+    const [from, to] = [roomOf(file), roomOf(target)];
+    if (from === to || ARROWS[from]?.includes(to) || EXCEPTIONS[file]?.includes(to)) continue;
+    wrong.push(`${file} imports ${target}: ${from || "no room"} may import ${ARROWS[from]?.join(", ") || "nothing"}`);
+  }
+}
+for (const line of wrong) console.error(line);
+process.exit(wrong.length === 0 ? 0 : 1);

@@ -1,0 +1,86 @@
+// Mutates each check of the trusted core in turn and runs the unit tests that guard it: a mutant that no test notices
+// is printed as survived, and the exit code is 1. `node scripts/mutants.mjs [PATTERN]`; needs `npm run build -- --tests`.
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+const envelope = "build/src/beacon/envelope.js";
+const keys = "build/src/beacon/keys.js";
+const registry = "build/src/beacon/registry.js";
+const pins = "build/src/beacon/pins.js";
+const codec = "build/src/beacon/codec.js";
+
+/** [file, what the code says, what the mutant says] */
+const MUTANTS = [
+  [envelope, "if (bytes.length > purpose.maxBytes)", "if (false)"],
+  [envelope, "bytes.length > purpose.maxBytes", "bytes.length >= purpose.maxBytes"],
+  [envelope, "const sealed = Uint8Array.from(bytes)", "const sealed = bytes"],
+  [envelope, "if (envelope === null)", "if (false)"],
+  [envelope, "if (envelope.payload_type !== purpose.type)", "if (false)"],
+  [envelope, 'if (typeof key === "string")', "if (false)"],
+  [envelope, "if (!verify(null, signedBytes(purpose, key.bytes, envelope.payload), key.verifier, envelope.signature))", "if (false)"],
+  [envelope, "record.datacenter !== context.datacenter", "false"],
+  [envelope, "context.node !== undefined && record.node !== context.node", "false"],
+  [envelope, "if (ageMs < -context.skewMs)", "if (false)"],
+  [envelope, "ageMs < -context.skewMs", "ageMs <= -context.skewMs"],
+  [envelope, "if (ageMs > record.validityMs)", "if (false)"],
+  [envelope, "ageMs > record.validityMs", "ageMs >= record.validityMs"],
+  [envelope, "envelope.public_key.length !== KEY_BYTES || envelope.signature.length !== SIGNATURE_BYTES", "false"],
+  [envelope, "Buffer.compare(wire.Envelope.encode(envelope).finish(), bytes) === 0", "true"],
+  [envelope, "Buffer.from(purpose.domain), type, publicKey, payload", "type, publicKey, payload"],
+  [envelope, "Buffer.from(purpose.domain), type, publicKey, payload", "Buffer.from(purpose.domain), publicKey, payload"],
+  [envelope, "Buffer.from(purpose.domain), type, publicKey, payload", "Buffer.from(purpose.domain), type, payload"],
+  [envelope, ".flatMap(lengthPrefixed)", ".flatMap((field) => [field])"],
+  [keys, "if (point.isSmallOrder())", "if (false)"],
+  [keys, "point.isTorsionFree() ? null", "true ? null"],
+  [keys, "Point.fromBytes(key, false)", "Point.fromBytes(key, true)"],
+  [keys, "if (fault !== null)", "if (false)"],
+  [codec, "if (!Number.isSafeInteger(n) || n < 0 || n > max)", "if (false)"],
+  [codec, "value.getNumBitsAbs() > 53 ? Number.NaN : value.toNumber()", "value.toNumber()"],
+  [codec, "if (epoch === 0)", "if (false)"],
+  [codec, "if (validityS === 0)", "if (false)"],
+  [codec, "if (!NAME_RULE.test(value ?? \"\"))", "if (false)"],
+  [registry, "if (refused !== null)", "if (false)"],
+  [registry, "if (order < 0)", "if (false)"],
+  [registry, "if (order === 0)", "if (false)"],
+  [registry, "if (verified.hash === held.verified.hash)", "if (true)"],
+  [registry, "monoMs <= entry.expiresMs", "true"],
+  [registry, "Math.min(record.validityMs, record.validityMs - verified.ageMs)", "record.validityMs"],
+  [pins, "pin !== undefined && pin.publicKey !== publicKeyHex", "false"],
+  [pins, "namesake !== undefined && namesake.publicKey !== publicKeyHex", "false"],
+];
+
+const TESTS = ["envelope", "codec", "keys", "registry", "intake"].map((name) => `build/test/unit/${name}.test.js`);
+const jest = () =>
+  spawnSync(
+    process.execPath,
+    ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning", "node_modules/jest/bin/jest.js", "--bail", "--silent", ...TESTS],
+    { cwd: root, stdio: "ignore" },
+  ).status === 0;
+
+if (!jest()) {
+  console.error("the unit tests fail without any mutation: mend them first");
+  process.exit(2);
+}
+let survived = 0;
+const wanted = MUTANTS.filter(([file, from]) => `${file} ${from}`.includes(process.argv[2] ?? ""));
+for (const [file, from, to] of wanted) {
+  const path = join(root, file);
+  const original = readFileSync(path, "utf8");
+  if (!original.includes(from)) {
+    console.error(`no longer in ${file}: ${from}`);
+    survived += 1;
+    continue;
+  }
+  writeFileSync(path, original.replace(from, () => to));
+  try {
+    const noticed = !jest();
+    if (!noticed) survived += 1;
+    console.log(`${noticed ? "killed  " : "SURVIVED"}  ${file.replace("build/src/beacon/", "")}: ${from}  →  ${to}`);
+  } finally {
+    writeFileSync(path, original);
+  }
+}
+console.log(`${wanted.length - survived} of ${wanted.length} mutants killed`);
+process.exit(survived === 0 ? 0 : 1);

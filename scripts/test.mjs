@@ -1,0 +1,119 @@
+// `npm test [-- FILES AND JEST FLAGS]`: set-up, the guards, then every test; with files or folders, those alone and no
+// guards. The last line is `N passed, N failed, N skipped`; a guard, and a suite that could not run, count as one each.
+import "./node-version.mjs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { createProgress } from "../src/dev/progress.js";
+import { check } from "./check.mjs";
+import { capture, passThrough, root, tool } from "./children.mjs";
+import { setup } from "./setup.mjs";
+
+const [node, jest] = tool("jest/bin/jest.js");
+const JEST = [node, "--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest, "--json"];
+/** Tests on real agents share processors and ports with each other, so they run one file at a time. */
+const GROUPS = [
+  { folders: ["unit"], flags: ["--maxWorkers=2"] },
+  { folders: ["contract", "integration", "e2e"], flags: ["--runInBand", "--testTimeout=180000"] },
+];
+/** jest has written its results and does not end: something keeps it alive, which is a fault of a test. */
+const END_WITHIN_MS = 20_000;
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const remarks = [];
+let interrupted = false;
+
+await main(process.argv.slice(2));
+for (const remark of remarks) console.log(remark);
+console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+process.exitCode = interrupted ? 130 : counts.failed > 0 ? 1 : 0;
+
+async function main(args) {
+  const named = args.filter((arg) => /^[^-]/.test(arg) && existsSync(resolve(arg)));
+  const flags = args.filter((arg) => !named.includes(arg));
+  if (!(await setup({ tests: true }))) return fail("set-up");
+  if (named.length === 0) {
+    try {
+      const { passed, failed } = await check(createProgress());
+      counts.passed += passed.length;
+      for (const name of failed) fail(`guard: ${String(name)}`);
+    } catch (error) {
+      console.error(error.message);
+      fail("the guards could not run");
+    }
+  }
+  const wanted = named.length > 0 ? named.map((name) => resolve(name)) : [join(root, "test")];
+  await endStaleClusters();
+  let found = 0;
+  for (const group of GROUPS) {
+    const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => wanted.some((path) => file === path || file.startsWith(`${path}/`)));
+    found += files.length;
+    if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags]);
+  }
+  if (found === 0) fail(`no test in ${wanted.map((path) => relative(root, path)).join(", ")}`);
+  for (const folder of await endStaleClusters()) fail(`a test left a cluster behind: ${folder}`);
+}
+
+function fail(what) {
+  counts.failed += 1;
+  remarks.push(`failed: ${what}`);
+}
+
+function testsIn(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith(".test.ts"))
+    .map((name) => join(folder, name))
+    .filter((file) => statSync(file).isFile())
+    .sort();
+}
+
+async function runJest(files, flags) {
+  const folder = mkdtempSync(join(tmpdir(), "hypercore-jest-"));
+  const resultFile = join(folder, "result.json");
+  const built = files.map((file) => join(root, "build", relative(root, file).replace(/\.ts$/, ".js")));
+  let hung = false;
+  let watch;
+  const code = await passThrough([...JEST, `--outputFile=${resultFile}`, ...flags, "--runTestsByPath", ...built], {
+    onSpawn(child) {
+      let writtenAt;
+      watch = setInterval(() => {
+        writtenAt ??= existsSync(resultFile) ? performance.now() : undefined;
+        if (writtenAt === undefined || performance.now() - writtenAt < END_WITHIN_MS) return;
+        hung = true;
+        child.kill("SIGKILL");
+      }, 1_000);
+    },
+  });
+  clearInterval(watch);
+  if (existsSync(resultFile)) count(JSON.parse(readFileSync(resultFile, "utf8")));
+  else fail(`jest ended with code ${code} and no result`);
+  if (hung) fail("jest did not end: a test left something open (--detectOpenHandles names it)");
+  interrupted ||= code === 130 || code === 143;
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function count(result) {
+  counts.passed += result.numPassedTests;
+  counts.failed += result.numFailedTests;
+  for (const { name, assertionResults, status } of result.testResults) {
+    const file = relative(join(root, "build"), name).replace(/\.js$/, ".ts");
+    for (const test of assertionResults) {
+      if (test.status === "failed") remarks.push(`failed: ${file}: ${test.fullName}`);
+      if (test.status !== "pending" && test.status !== "todo") continue;
+      counts.skipped += 1;
+      remarks.push(`skipped: ${file}: ${test.fullName}`);
+    }
+    if (status === "failed" && !assertionResults.some((test) => test.status === "failed")) fail(`${file}: the suite could not run`);
+  }
+}
+
+/** Clusters of test runs that are over, by the same code that cleans up before each start. Returns their folders. */
+async function endStaleClusters() {
+  const script = `
+    const { RunFolder } = await import(${JSON.stringify(join(root, "build/src/dev/run-folder.js"))});
+    console.log((await RunFolder.cleanStale("hypercore-test")).join("\\n"));`;
+  const { code, output } = await capture([process.execPath, "--input-type=module", "-e", script]);
+  if (code !== 0) throw new Error(output);
+  return output.split("\n").filter(Boolean);
+}

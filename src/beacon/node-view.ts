@@ -1,0 +1,40 @@
+/**
+ * One node as a reader shows it: what Consul says that exists, and what this reader verified of it. The sidecar's
+ * API, the CLI and the page all show NodeViews; none of them invents a value.
+ */
+import type { Verified } from "./envelope.js";
+import type { Beacon, NodeState } from "./record.js";
+import type { TrustState } from "./registry.js";
+
+export interface Reputation {
+  /** 0..1. */
+  score: number;
+  observers: number;
+}
+
+export interface NodeView {
+  /** Consul node name, node ID (UUID), bare address. */
+  name: string;
+  id: string;
+  address: string;
+  datacenter: string;
+  trust: TrustState;
+  /** For people, where `trust` is not one of the believed states. */
+  detail?: string;
+  /** Consul's word on node and sidecar; absent for a node without a sidecar. */
+  alive?: boolean;
+  /** Absent for nodes without a sidecar, quarantined, expired or unverified ones. */
+  beacon?: Verified<Beacon>;
+  /** The whole state, by the same key as the beacon; absent while it was not read or not accepted. */
+  state?: Verified<NodeState>;
+  reputation?: Reputation;
+}
+
+export function isBelieved(trust: TrustState): boolean {
+  return trust === "pinned" || trust === "first-use";
+}
+
+/** Trust states in which a record of the node failed verification: `--strict` exits 3 on them. */
+export function isRejected(trust: TrustState): boolean {
+  return trust === "pin-conflict" || trust === "id-collision" || trust === "equivocation" || trust === "unverified";
+}

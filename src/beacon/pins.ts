@@ -1,0 +1,123 @@
+/**
+ * Pins: which key speaks for which node. A pin is learned once, from the cluster's KV or from the first verified
+ * record (trust on first use), and kept; another key for the same node is a conflict until somebody settles it.
+ * Consul's ACLs have no create-only right, so a pin in KV can be rewritten by its writer: the pins that this
+ * reader has seen before (its own disk) come first. Pure; storage is the caller's.
+ */
+import { beaconId, KEY_BYTES } from "./keys.js";
+import { NAME_RULE } from "./record.js";
+
+/** `cluster`: read from KV; `first-use`: from the first verified record that this reader saw. */
+export type PinOrigin = "cluster" | "first-use";
+
+export interface Pin {
+  node: string;
+  datacenter: string;
+  /** Lower-case hex of the whole key. */
+  publicKey: string;
+  origin: PinOrigin;
+}
+
+export type PinVerdict =
+  | { kind: "pinned"; origin: PinOrigin }
+  | { kind: "unknown" }
+  | { kind: "pin-conflict"; pinned: string; found: string }
+  | { kind: "id-collision"; pinned: string; node: string };
+
+export class PinBook {
+  readonly #byNode = new Map<string, Pin>();
+  readonly #byId = new Map<string, Pin>();
+  /** Nodes whose KV pin names another key than the one held: shown, and never followed. */
+  readonly #disputed = new Map<string, string>();
+
+  /** `onLearned` persists; it is called for each new pin. */
+  constructor(
+    pins: Iterable<Pin>,
+    private readonly onLearned: (pins: readonly Pin[]) => void = () => {},
+  ) {
+    for (const pin of pins) this.#hold(pin);
+  }
+
+  /** What the held pins say of a key that claims to speak for a node. */
+  judge(node: string, datacenter: string, publicKeyHex: string): PinVerdict {
+    const pin = this.#byNode.get(place(node, datacenter));
+    if (pin !== undefined && pin.publicKey !== publicKeyHex) {
+      return { kind: "pin-conflict", pinned: pin.publicKey, found: publicKeyHex };
+    }
+    const namesake = this.#byId.get(shortId(publicKeyHex));
+    if (namesake !== undefined && namesake.publicKey !== publicKeyHex) {
+      return { kind: "id-collision", pinned: namesake.publicKey, node: namesake.node };
+    }
+    return pin === undefined ? { kind: "unknown" } : { kind: "pinned", origin: pin.origin };
+  }
+
+  /** Holds a pin for a node that has none. A node that has one keeps it; the difference is then a dispute. */
+  learn(pins: readonly Pin[]): void {
+    let learned = false;
+    for (const pin of pins) {
+      const at = place(pin.node, pin.datacenter);
+      const held = this.#byNode.get(at);
+      if (held === undefined) {
+        this.#hold(pin);
+        learned = true;
+      } else if (held.publicKey !== pin.publicKey) this.#disputed.set(at, pin.publicKey);
+      else {
+        this.#disputed.delete(at);
+        if (held.origin === "first-use" && pin.origin === "cluster") {
+          this.#hold(pin);
+          learned = true;
+        }
+      }
+    }
+    if (learned) this.onLearned(this.all());
+  }
+
+  /** Hex of the key that KV names for the node where it is not the one held. */
+  disputedBy(node: string, datacenter: string): string | undefined {
+    return this.#disputed.get(place(node, datacenter));
+  }
+
+  all(): Pin[] {
+    return [...this.#byNode.values()];
+  }
+
+  #hold(pin: Pin): void {
+    this.#byNode.set(place(pin.node, pin.datacenter), pin);
+    // The first holder of an 8-byte ID keeps it.
+    if (!this.#byId.has(shortId(pin.publicKey))) this.#byId.set(shortId(pin.publicKey), pin);
+  }
+}
+
+/** The pin as a document for KV and disk. */
+export function formatPin(pin: Pin): string {
+  return JSON.stringify({ v: 1, node: pin.node, datacenter: pin.datacenter, publicKey: pin.publicKey });
+}
+
+/** Null for anything that is not a pin for exactly this place. */
+export function parsePin(text: string, expected: { node: string; datacenter: string }): Omit<Pin, "origin"> | null {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const pin = readPin(document);
+  return pin !== null && pin.node === expected.node && pin.datacenter === expected.datacenter ? pin : null;
+}
+
+/** Null unless the value has a pin's shape. */
+export function readPin(document: unknown): Omit<Pin, "origin"> | null {
+  if (typeof document !== "object" || document === null) return null;
+  const { v, node, datacenter, publicKey } = document as Record<string, unknown>;
+  if (v !== 1 || typeof node !== "string" || typeof datacenter !== "string" || typeof publicKey !== "string") return null;
+  if (!NAME_RULE.test(node) || !NAME_RULE.test(datacenter)) return null;
+  return /^[0-9a-f]+$/.test(publicKey) && publicKey.length === KEY_BYTES * 2 ? { node, datacenter, publicKey } : null;
+}
+
+function place(node: string, datacenter: string): string {
+  return `${datacenter}/${node}`;
+}
+
+function shortId(publicKeyHex: string): string {
+  return beaconId(Buffer.from(publicKeyHex.slice(0, 16), "hex"));
+}

@@ -1,0 +1,63 @@
+/**
+ * What a node says of itself, once decoded: plain values with their units in the names. Not how it is
+ * signed (envelope.ts) and not how it travels (codec.ts). Unknown is absent, never 0.
+ */
+
+/** Names and order of a record; the same six facts stand in every signed record. */
+export interface RecordHeader {
+  /** Consul node name and datacenter that the record speaks for. */
+  node: string;
+  datacenter: string;
+  /** Raised at each start of the sidecar; the sequence restarts with it. Order is (epoch, sequence). */
+  epoch: number;
+  sequence: number;
+  /** Unix milliseconds by the node's own clock: bounds the age, never the order. */
+  issuedAtMs: number;
+  /** How long after `issuedAtMs` the record may be used. */
+  validityMs: number;
+}
+
+export type LatencySource = "measured" | "estimated";
+
+export interface Beacon extends RecordHeader {
+  /** Round trip: measured by the node's probes, or estimated from Consul's coordinates. */
+  latency?: { us: number; source: LatencySource };
+  jitterUs?: number;
+  /** 0..1, in steps of 1e-6. */
+  lossRatio?: number;
+  queueDepth?: number;
+  /** Millionths of a US dollar for 10^9 bytes. */
+  priceMicroUsdPerGb?: number;
+  capabilities: readonly string[];
+  /** 0..1: what the node claims; not evidence. */
+  declaredReputation?: number;
+}
+
+/** One Nomad allocation on the node. */
+export interface Workload {
+  id: string;
+  job: string;
+  namespace: string;
+  taskGroup: string;
+  status: string;
+  createdAtMs: number;
+}
+
+export interface NodeState extends RecordHeader {
+  /** The Consul node ID (UUID). */
+  nodeId: string;
+  address: string;
+  /** Absent where the node has no Nomad to ask. */
+  workloads?: readonly Workload[];
+}
+
+/** Consul node names and datacenters as we accept them: they become KV path segments and DNS labels. */
+export const NAME_RULE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** No record is usable for longer than a day, whatever it says: the cadence needs at most 3 x 3125 s at 100,000 nodes. */
+export const MAX_VALIDITY_MS = 86_400_000;
+
+/** (epoch, sequence) as one comparison: negative when `a` is older than `b`. */
+export function compareOrder(a: RecordHeader, b: RecordHeader): number {
+  return a.epoch - b.epoch || a.sequence - b.sequence;
+}

@@ -1,0 +1,218 @@
+/**
+ * The nodes that this reader believes, and why it does not believe the others. Only Verified records enter, keyed
+ * by the whole key; Consul says who lives. Pure but for its memory: times come in as arguments, `monoMs` from the
+ * monotonic clock, so that a stepped wall clock neither ages nor renews a record.
+ *
+ *   (none) --admit--> held --age > validity--> expired --retention--> (none)
+ *             |         \--newer record--> held
+ *             \--other key / same order, other bytes--> quarantined (the earlier record stays)
+ */
+import type { Verified } from "./envelope.js";
+import { type PinBook, type PinVerdict } from "./pins.js";
+import { type Beacon, compareOrder } from "./record.js";
+import { type RejectReason, reject, type Rejection } from "./rejection.js";
+
+/** How a reader stands to a node. `pinned` and `first-use` are the believed ones. */
+export const TRUST_STATES = [
+  "pinned", // verified, by the key that was pinned before
+  "first-use", // verified, by a key that this reader had not seen before and the cluster has not pinned
+  "expired", // was verified; its record is over its validity
+  "pin-conflict", // another key than the pinned one speaks, or is pinned in KV
+  "id-collision", // its 8-byte ID belongs to another key
+  "equivocation", // signed two different records with one sequence
+  "unverified", // has a sidecar, but no record of it was accepted
+  "no-sidecar",
+] as const;
+export type TrustState = (typeof TRUST_STATES)[number];
+
+/** Which plane brought the record. */
+export type Carrier = "meta" | "kv" | "event" | "self";
+
+export interface Entry {
+  verified: Verified<Beacon>;
+  trust: TrustState;
+  /** Monotonic: when this record was received, and when it is over. */
+  receivedMs: number;
+  expiresMs: number;
+  carrier: Carrier;
+  /** Consul's word: the node's serf health and the sidecar's TTL. Undefined before Consul said anything. */
+  alive: boolean | undefined;
+  /** The other record of an equivocation: kept as evidence beside the earlier one. */
+  evidence?: Verified<Beacon>;
+}
+
+export interface Quarantined {
+  node: string;
+  publicKey: string;
+  reason: RejectReason;
+  detail: string;
+  sinceMs: number;
+}
+
+export type Admission = { ok: true; change: "new" | "newer" | "duplicate"; entry: Entry } | Rejection;
+
+export interface Filter {
+  maxLatencyUs?: number;
+  /** Nodes whose reputation is unknown do not pass a minimum. */
+  minReputation?: number;
+  /** Only believed, unexpired entries; the default. */
+  verifiedOnly?: boolean;
+  aliveOnly?: boolean;
+  /** Received within this many milliseconds. */
+  seenWithinMs?: number;
+}
+
+/** A quarantined key is forgotten after this long without another record of it. */
+const QUARANTINE_RETENTION_MS = 3_600_000;
+/** Bounds what a flood of invented keys can make us remember. */
+const MAX_QUARANTINED = 1_000;
+
+export class Registry {
+  readonly #entries = new Map<string, Entry>();
+  readonly #keyOfNode = new Map<string, string>();
+  readonly #alive = new Map<string, boolean>();
+  readonly #quarantined = new Map<string, Quarantined>();
+  /** Keys that were trusted on first use since this process started. */
+  readonly #firstSeen = new Set<string>();
+
+  constructor(
+    private readonly pins: PinBook,
+    /** Computed by the reader from others' observations; absent until enough of them exist. */
+    private readonly reputationOf: (publicKeyHex: string) => number | undefined = () => undefined,
+  ) {}
+
+  admit(verified: Verified<Beacon>, carrier: Carrier, monoMs: number): Admission {
+    const { record, key } = verified;
+    const pin = this.pins.judge(record.node, record.datacenter, key.hex);
+    const refused = this.#refusedByPin(verified, pin, monoMs);
+    if (refused !== null) return refused;
+
+    const held = this.#entries.get(key.hex);
+    if (held !== undefined) {
+      const order = compareOrder(record, held.verified.record);
+      if (order < 0) {
+        return reject("superseded", `${orderOf(verified)} is older than ${orderOf(held.verified)}`);
+      }
+      if (order === 0) {
+        if (verified.hash === held.verified.hash) return { ok: true, change: "duplicate", entry: held };
+        held.evidence = verified;
+        held.trust = "equivocation";
+        return reject("equivocation", `two records of ${record.node} with ${orderOf(verified)}: ${held.verified.hash} and ${verified.hash}`);
+      }
+    }
+
+    if (pin.kind === "unknown") {
+      this.#firstSeen.add(key.hex);
+      this.pins.learn([{ node: record.node, datacenter: record.datacenter, publicKey: key.hex, origin: "first-use" }]);
+    }
+    const entry: Entry = {
+      verified,
+      trust: this.#trustOf(verified, pin, held),
+      receivedMs: monoMs,
+      // What is left of the validity, from here on by the monotonic clock. A record from the future of our clock
+      // gets no more than its validity.
+      expiresMs: monoMs + Math.min(record.validityMs, record.validityMs - verified.ageMs),
+      carrier,
+      alive: this.#alive.get(record.node),
+      ...(held?.evidence === undefined ? {} : { evidence: held.evidence }),
+    };
+    this.#entries.set(key.hex, entry);
+    this.#keyOfNode.set(record.node, key.hex);
+    return { ok: true, change: held === undefined ? "new" : "newer", entry };
+  }
+
+  /** Consul's word on every node that runs a sidecar; nodes it does not name are no longer alive. */
+  setLiveness(alive: ReadonlyMap<string, boolean>): void {
+    this.#alive.clear();
+    for (const [node, is] of alive) this.#alive.set(node, is);
+    for (const entry of this.#entries.values()) entry.alive = alive.get(entry.verified.record.node) ?? false;
+  }
+
+  /** Marks what is over its age; forgets what Consul no longer knows. Returns the nodes that changed. */
+  sweep(monoMs: number): { expired: string[]; forgotten: string[] } {
+    const expired: string[] = [];
+    const forgotten: string[] = [];
+    for (const [hex, entry] of this.#entries) {
+      const { node } = entry.verified.record;
+      if (monoMs <= entry.expiresMs) continue;
+      if (entry.trust !== "expired" && entry.trust !== "equivocation") {
+        entry.trust = "expired";
+        expired.push(node);
+      }
+      if (!this.#alive.has(node)) {
+        this.#entries.delete(hex);
+        this.#keyOfNode.delete(node);
+        forgotten.push(node);
+      }
+    }
+    for (const [hex, q] of this.#quarantined) {
+      if (monoMs - q.sinceMs > QUARANTINE_RETENTION_MS) this.#quarantined.delete(hex);
+    }
+    return { expired, forgotten };
+  }
+
+  byNode(node: string): Entry | undefined {
+    const hex = this.#keyOfNode.get(node);
+    return hex === undefined ? undefined : this.#entries.get(hex);
+  }
+
+  /** Entries that pass, in the order of their whole keys. */
+  list(filter: Filter, monoMs: number): Entry[] {
+    return [...this.#entries.values()]
+      .filter((entry) => passes(entry, filter, monoMs, this.reputationOf))
+      .sort((a, b) => (a.verified.key.hex < b.verified.key.hex ? -1 : 1));
+  }
+
+  quarantined(): Quarantined[] {
+    return [...this.#quarantined.values()];
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  #trustOf(verified: Verified<Beacon>, pin: PinVerdict, held: Entry | undefined): TrustState {
+    const { node, datacenter } = verified.record;
+    // A liar does not become honest by going on: only a new epoch, a restart, clears the flag.
+    if (held?.trust === "equivocation" && held.verified.record.epoch === verified.record.epoch) return "equivocation";
+    if (this.pins.disputedBy(node, datacenter) !== undefined) return "pin-conflict";
+    return pin.kind === "unknown" || (pin.kind === "pinned" && this.#firstSeen.has(verified.key.hex) && pin.origin === "first-use")
+      ? "first-use"
+      : "pinned";
+  }
+
+  #refusedByPin(verified: Verified<Beacon>, pin: PinVerdict, monoMs: number): Rejection | null {
+    if (pin.kind !== "pin-conflict" && pin.kind !== "id-collision") return null;
+    const { node } = verified.record;
+    const detail =
+      pin.kind === "pin-conflict"
+        ? `${node} is pinned to key ${pin.pinned}; this record is signed by ${pin.found}`
+        : `key ${verified.key.hex} has the 8-byte ID of ${pin.node}'s key ${pin.pinned}`;
+    if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(verified.key.hex)) {
+      this.#quarantined.set(verified.key.hex, {
+        node,
+        publicKey: verified.key.hex,
+        reason: pin.kind,
+        detail,
+        sinceMs: monoMs,
+      });
+    }
+    return reject(pin.kind, detail);
+  }
+}
+
+function passes(entry: Entry, filter: Filter, monoMs: number, reputationOf: (hex: string) => number | undefined): boolean {
+  const { record, key } = entry.verified;
+  const believed = entry.trust === "pinned" || entry.trust === "first-use";
+  if ((filter.verifiedOnly ?? true) && !(believed && monoMs <= entry.expiresMs)) return false;
+  if (filter.aliveOnly === true && entry.alive !== true) return false;
+  if (filter.seenWithinMs !== undefined && monoMs - entry.receivedMs > filter.seenWithinMs) return false;
+  // Unknown never passes a limit: the ancestor's isolated node looked best because its latency read as 0.
+  if (filter.maxLatencyUs !== undefined && !(record.latency !== undefined && record.latency.us <= filter.maxLatencyUs)) return false;
+  if (filter.minReputation !== undefined && !((reputationOf(key.hex) ?? -1) >= filter.minReputation)) return false;
+  return true;
+}
+
+function orderOf(verified: Verified<Beacon>): string {
+  return `epoch ${String(verified.record.epoch)} sequence ${String(verified.record.sequence)}`;
+}

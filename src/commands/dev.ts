@@ -1,0 +1,123 @@
+/** `hypercore dev`: the local cluster of `npm start`, until Ctrl-C. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { Command, Flags } from "@oclif/core";
+import { DevError } from "../dev/dev-error.js";
+import { guide, startedLine } from "../dev/guide.js";
+import { type LocalCluster, type LocalNode, startLocalCluster, withoutClusterVariables } from "../dev/local-cluster.js";
+import { type Addressing, defaultAddressing } from "../dev/ports.js";
+import { createProgress, type Progress } from "../dev/progress.js";
+import { projectRoot } from "../dev/project-root.js";
+import { waitFor } from "../dev/readiness.js";
+
+const BEACONS_WITHIN_MS = 60_000;
+/** One Ctrl-C can arrive twice: from the terminal, and again from npm. */
+const SAME_CTRL_C_MS = 500;
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+export default class Dev extends Command {
+  static override summary = "Start a local cluster: real Consul agents, a sidecar beside each, and the listing.";
+  static override description =
+    "Uses ports of its own, so that a Consul or Nomad that already runs here is left alone. Ctrl-C ends it and leaves nothing behind.";
+  static override examples = ["<%= config.bin %> dev", "<%= config.bin %> dev --nodes 5", "<%= config.bin %> dev --once"];
+  static override flags = {
+    nodes: Flags.integer({ description: "number of nodes", default: 3, min: 1, max: 50 }),
+    once: Flags.boolean({ description: "print the listing, end the cluster, and exit" }),
+    addressing: Flags.option({
+      description: "a loopback address for each node (Linux), or one address and other ports for each",
+      options: ["addresses", "ports"] as const satisfies readonly Addressing[],
+    })(),
+  };
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Dev);
+    const progress = createProgress();
+    const ending = new AbortController();
+    let cluster: LocalCluster | undefined;
+    let askedAt: number | undefined;
+    const onSignal = (): void => {
+      const now = performance.now();
+      if (askedAt !== undefined && now - askedAt > SAME_CTRL_C_MS) void cluster?.stop({ force: true });
+      askedAt ??= now;
+      ending.abort();
+    };
+    for (const signal of ENDING_SIGNALS) process.on(signal, onSignal);
+
+    const startedAt = performance.now();
+    try {
+      cluster = await startLocalCluster({
+        nodes: flags.nodes,
+        addressing: flags.addressing ?? defaultAddressing(),
+        env: process.env,
+        progress,
+        signal: ending.signal,
+      });
+      await waitForBeacons(cluster, progress, ending.signal);
+      this.logToStderr(startedLine(cluster, performance.now() - startedAt));
+      await printListing(cluster, ending.signal);
+      if (!flags.once) {
+        this.log(guide(cluster));
+        await untilEnded(ending.signal);
+      }
+    } catch (error) {
+      // Ctrl-C is how it ends, not a failure; with --once it is one, since something was asked for.
+      if (!ending.signal.aborted || flags.once) this.#fail(error, ending.signal.aborted);
+    } finally {
+      await stopCluster(cluster, progress);
+      for (const signal of ENDING_SIGNALS) process.removeListener(signal, onSignal);
+    }
+  }
+
+  #fail(error: unknown, interrupted: boolean): never {
+    if (interrupted) this.exit(130);
+    if (error instanceof DevError) this.error(error.message, { exit: error.code === "bad-option" ? 2 : 1 });
+    throw error;
+  }
+}
+
+/** The listing is worth printing once node 1 has a verified beacon of every node. */
+async function waitForBeacons(cluster: LocalCluster, progress: Progress, signal: AbortSignal): Promise<void> {
+  const { sidecar } = cluster.nodes[0] as LocalNode;
+  const wanted = cluster.nodes.length;
+  const step = progress.step("Waiting for the beacons");
+  try {
+    await waitFor(
+      `a beacon of each of ${wanted} nodes`,
+      async (attempt) => {
+        const answer = await sidecar?.getJson<{ response: { states?: { beacon?: object }[] } }>("/list", attempt);
+        const present = answer?.response.states?.filter(({ beacon }) => beacon !== undefined).length ?? 0;
+        step.update(`${present} of ${wanted}`);
+        return present >= wanted || undefined;
+      },
+      { timeoutMs: BEACONS_WITHIN_MS, signal },
+    );
+    step.done(`${wanted} beacons, signed and verified`);
+  } catch (error) {
+    step.fail("Waiting for the beacons ended");
+    throw error;
+  }
+}
+
+/** By the program itself, so that what is shown is what a user will get. */
+async function printListing(cluster: LocalCluster, signal: AbortSignal): Promise<void> {
+  const { IBRL_GRPC_ADDR } = cluster.environment();
+  const args = [join(projectRoot(), "bin", "run.js"), "cluster", "metrics", `--grpc-addr=${IBRL_GRPC_ADDR}`];
+  const child = spawn(process.execPath, args, { env: withoutClusterVariables(process.env), stdio: ["ignore", "inherit", "inherit"], signal });
+  const [code] = (await once(child, "close", { signal })) as [number | null];
+  if (code !== 0) throw new DevError("command-failed", `\`cluster metrics\` ended with code ${code}`, { code });
+}
+
+/** A timer keeps the process alive: an unattended signal listener does not. */
+async function untilEnded(signal: AbortSignal): Promise<void> {
+  const alive = setInterval(() => {}, 60_000);
+  if (!signal.aborted) await once(signal, "abort");
+  clearInterval(alive);
+}
+
+async function stopCluster(cluster: LocalCluster | undefined, progress: Progress): Promise<void> {
+  if (!cluster) return;
+  const step = progress.step("Ending the cluster");
+  await cluster.stop();
+  step.done("The cluster has ended; nothing is left of it");
+}

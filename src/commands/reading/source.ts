@@ -1,0 +1,51 @@
+/**
+ * Where the nodes come from: a sidecar's gRPC, or Consul itself. Either way every record is verified here. What a
+ * source needs is loaded when it is opened, so that `--help` and a bad flag cost none of it.
+ */
+import type { NodeView } from "../../beacon/node-view.js";
+import { hostPort, type ReadingFlags } from "./flags.js";
+
+export interface Source {
+  /** For people: "the sidecar at 127.0.0.1:8000". */
+  readonly name: string;
+  /** Rejects with ApiError or ConsulError. */
+  read(signal: AbortSignal, onProgress: (step: string) => void): Promise<NodeView[]>;
+  close(): void;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Asks nobody yet. Rejects with UsageError, or ConsulSettingsError where a CONSUL_* variable cannot be used. */
+export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: Environment): Promise<Source> {
+  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]));
+}
+
+async function sidecarSource(address: string): Promise<Source> {
+  const [{ listNodes }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
+    import("../../sidecar/api/client.js"),
+    import("../../beacon/keys.js"),
+    import("../../sidecar/api/grpc-log.js"),
+  ]);
+  silenceGrpcLog();
+  const keys = new KeyAdmission(); // judging a key costs milliseconds: once for a whole --watch
+  return {
+    name: `the sidecar at ${address}`,
+    read: (signal) => listNodes({ address, keys, signal }),
+    close: () => {},
+  };
+}
+
+async function consulSource(env: Environment, datacenter: string | undefined): Promise<Source> {
+  const [{ connectConsul }, { consulSettingsFrom }, { readCluster }] = await Promise.all([
+    import("../../sidecar/consul/connect.js"),
+    import("../../sidecar/consul/settings.js"),
+    import("../../sidecar/api/consul-reader.js"),
+  ]);
+  const settings = consulSettingsFrom(env);
+  const consul = connectConsul(settings);
+  return {
+    name: `Consul at ${consul.address}`,
+    read: (signal, onProgress) => readCluster(consul, { datacenter: datacenter ?? settings.datacenter ?? undefined, signal, onProgress }),
+    close: () => consul.close(),
+  };
+}

@@ -1,0 +1,35 @@
+/** What `hypercore dev` says beside the listing. Plain text; the commands in it can be pasted. */
+import { formatElapsed } from "./progress.js";
+import type { LocalCluster, LocalNode } from "./local-cluster.js";
+
+/** Printed below the listing: what to look at and type, and, where the ports are not the usual ones, what to export. */
+export function guide(cluster: LocalCluster): string {
+  const first = cluster.nodes[0] as LocalNode;
+  const lines = [
+    "Values that are not there yet fill in: Consul needs up to 50 s for its first coordinates.",
+    "",
+    "Try next, in another terminal:",
+    ...exportLines(cluster),
+    "  bin/run.js cluster metrics",
+    "  bin/run.js cluster metrics --format table --watch",
+    ...(cluster.consulBinary.source === "path" ? ["  consul catalog nodes -service=ibrl-beacon"] : []),
+    `  curl '${first.consul.httpUrl}/v1/catalog/service/ibrl-beacon'`,
+    `  dig @${first.address} -p ${first.consul.dnsPort} ibrl-beacon.service.consul`,
+    `Consul's web page:  ${first.consul.httpUrl}/ui/dc1/services/ibrl-beacon/instances`,
+    `Sidecar's metrics:  http://${first.address}:${first.ports.sidecarHttp}/metrics`,
+    `Logs and state:     ${cluster.folder}`,
+    "",
+    "Ctrl-C ends the cluster and removes all of it.",
+  ];
+  return lines.join("\n");
+}
+
+export function startedLine(cluster: LocalCluster, elapsedMs: number): string {
+  return `✓ ${cluster.nodes.length} nodes with Consul ${cluster.consulBinary.version}, up in ${formatElapsed(elapsedMs)}`;
+}
+
+function exportLines(cluster: LocalCluster): string[] {
+  if (cluster.shift === 0) return [];
+  const variables = Object.entries(cluster.environment()).map(([name, value]) => `  export ${name}=${value}`);
+  return [`  (${cluster.taken.join(", ")} is taken, so this cluster is on other ports)`, ...variables];
+}

@@ -1,0 +1,93 @@
+/**
+ * A real Nomad agent, server, client or both, that runs unprivileged and beside others on one machine
+ * (which is what each unusual setting is for). Not the machine's own: it never joins one.
+ */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ManagedService, type NodeHost } from "./managed-service.js";
+import { cgroupParent } from "./nomad-leftovers.js";
+import type { NodePorts } from "./ports.js";
+
+export interface NomadAgentSpec {
+  nodeName: string;
+  address: string;
+  ports: Pick<NodePorts, "nomadHttp" | "nomadRpc" | "nomadSerf" | "nomadDynamic">;
+  /** Servers of the cluster where this agent is one of them, else null. */
+  bootstrapExpect: number | null;
+  client: boolean;
+  /** Serf addresses of the servers (for servers) and their RPC addresses (for clients). */
+  serverSerf: readonly string[];
+  serverRpc: readonly string[];
+  /** host:port of the Consul agent beside it. */
+  consulAddr: string;
+  datacenter: string;
+  binary: string;
+  folder: string;
+  host: NodeHost;
+  /** A second configuration file, in Nomad's JSON, which Nomad merges over the generated one. */
+  extraConfig?: Readonly<Record<string, unknown>>;
+}
+
+export class NomadAgent extends ManagedService {
+  readonly nodeName: string;
+  readonly httpAddr: string;
+  readonly isServer: boolean;
+
+  constructor(private readonly spec: NomadAgentSpec) {
+    const files = ["config.json", "extra.json"].flatMap((file) => ["-config", join(spec.folder, file)]);
+    super({
+      name: `nomad ${spec.nodeName}`,
+      folder: spec.folder,
+      host: spec.host,
+      command: () => [spec.binary, "agent", ...files],
+    });
+    this.nodeName = spec.nodeName;
+    this.httpAddr = `${spec.address}:${spec.ports.nomadHttp}`;
+    this.isServer = spec.bootstrapExpect !== null;
+  }
+
+  /** A server: there is a leader. A client: its own node is ready in the servers' eyes. */
+  protected async isReady(signal: AbortSignal): Promise<boolean> {
+    if ((await this.getJson<string>("/v1/status/leader", signal)) === "") return false;
+    if (!this.spec.client) return true;
+    const nodes = await this.getJson<{ Name: string; Status: string }[]>("/v1/nodes", signal);
+    return nodes.some(({ Name, Status }) => Name === this.nodeName && Status === "ready");
+  }
+
+  protected async configure(): Promise<void> {
+    const { folder, extraConfig = {} } = this.spec;
+    await writeFile(join(folder, "config.json"), JSON.stringify(this.#config(), null, 2), { mode: 0o600 });
+    await writeFile(join(folder, "extra.json"), JSON.stringify(extraConfig), { mode: 0o600 });
+  }
+
+  #config(): Record<string, unknown> {
+    const { address, ports, bootstrapExpect, client, serverSerf, serverRpc } = this.spec;
+    return {
+      name: this.nodeName,
+      datacenter: this.spec.datacenter,
+      data_dir: this.dataFolder,
+      bind_addr: address,
+      advertise: { http: address, rpc: address, serf: address },
+      ports: { http: ports.nomadHttp, rpc: ports.nomadRpc, serf: ports.nomadSerf },
+      disable_update_check: true,
+      consul: { address: this.spec.consulAddr },
+      server: {
+        enabled: bootstrapExpect !== null,
+        ...(bootstrapExpect !== null && { bootstrap_expect: bootstrapExpect, raft_multiplier: 1 }),
+        server_join: { retry_join: serverSerf, retry_interval: "1s" },
+      },
+      client: {
+        enabled: client,
+        servers: serverRpc,
+        network_interface: process.platform === "linux" ? "lo" : "lo0",
+        min_dynamic_port: ports.nomadDynamic.from,
+        max_dynamic_port: ports.nomadDynamic.to,
+        // Version 2 of control groups: shared with no other Nomad, and removed with the run.
+        cgroup_parent: cgroupParent(this.spec.host.run.path, this.nodeName),
+        // Cloud fingerprinters wait for metadata services; the AWS one ends the agent where AWS_CA_BUNDLE is set.
+        options: { "fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean" },
+      },
+      plugin: { raw_exec: { config: { enabled: true } } },
+    };
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What a Nomad client of root leaves in the kernel when it is killed: tmpfs mounts of each task's secrets, and a
+ * control group of each task. Linux only; an unprivileged client makes neither.
+ */
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { basename, join } from "node:path";
+
+const CGROUP_ROOT = "/sys/fs/cgroup";
+
+/** To be called when the processes have ended and before `folder`, which holds the clients' data, is removed. */
+export function removeNomadLeftovers(folder: string): void {
+  if (process.platform !== "linux") return;
+  for (const mount of mountsUnder(folder)) execFileSync("umount", ["-l", mount], { stdio: "ignore" });
+  const allocations = allocationsUnder(folder);
+  for (const [parent, isOurs] of [
+    // Version 2: a parent of our own (see nomad-agent.ts).
+    [CGROUP_ROOT, (entry: string) => entry.startsWith(`${basename(folder)}-`)],
+    // Version 1: each controller has a `nomad`, a name that Nomad does not let us choose, with a group for each task.
+    ...controllersOfVersion1().map((path) => [path, (entry: string) => allocations.some((id) => entry.startsWith(id))] as const),
+  ] as const) {
+    for (const entry of list(parent).filter(isOurs)) removeGroup(join(parent, entry));
+  }
+}
+
+/** Of the control groups of an agent of this run, for its `cgroup_parent`. */
+export function cgroupParent(runFolder: string, nodeName: string): string {
+  return `${basename(runFolder)}-${nodeName}.slice`;
+}
+
+/** Innermost first. proc(5): spaces in a path are written as \040. */
+function mountsUnder(folder: string): string[] {
+  return readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => (line.split(" ")[1] ?? "").replaceAll("\\040", " "))
+    .filter((path) => path.startsWith(`${folder}/`))
+    .sort((a, b) => b.length - a.length);
+}
+
+/** Allocation IDs: the folders NODE/nomad/data/alloc/ID. */
+function allocationsUnder(folder: string): string[] {
+  return list(folder).flatMap((node) => list(join(folder, node, "nomad", "data", "alloc")));
+}
+
+function controllersOfVersion1(): string[] {
+  return list(CGROUP_ROOT).map((controller) => join(CGROUP_ROOT, controller, "nomad"));
+}
+
+/** Empty where it is no folder. */
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+/** A control group is removed like an empty folder, its children first; the kernel refuses while a process is in it. */
+function removeGroup(group: string): void {
+  for (const entry of readdirSync(group, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeGroup(join(group, entry.name));
+  }
+  rmdirSync(group);
+}

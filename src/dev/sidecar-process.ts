@@ -1,0 +1,64 @@
+/** `hypercore sidecar` as a child process: the program that a user runs, from bin/run.js. */
+import { join } from "node:path";
+import { ManagedService, type NodeHost } from "./managed-service.js";
+import { projectRoot } from "./project-root.js";
+
+export interface SidecarSpec {
+  nodeName: string;
+  address: string;
+  ports: { sidecarGrpc: number; sidecarHttp: number };
+  /** host:port of the Consul agent beside it. */
+  consulAddr: string;
+  /** host:port; given even where no Nomad runs there yet, so that it never asks one of the machine's own. */
+  nomadAddr: string;
+  folder: string;
+  host: NodeHost;
+  /** Further flags, and variables, for `hypercore sidecar`. */
+  args?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+}
+
+export class SidecarProcess extends ManagedService {
+  readonly nodeName: string;
+  readonly httpAddr: string;
+  readonly grpcAddr: string;
+
+  constructor(spec: SidecarSpec) {
+    const grpcAddr = `${spec.address}:${spec.ports.sidecarGrpc}`;
+    const httpAddr = `${spec.address}:${spec.ports.sidecarHttp}`;
+    super({
+      name: `sidecar ${spec.nodeName}`,
+      folder: spec.folder,
+      host: spec.host,
+      env: { CONSUL_HTTP_ADDR: spec.consulAddr, NOMAD_ADDR: `http://${spec.nomadAddr}`, ...spec.env },
+      command: () => [
+        process.execPath,
+        join(projectRoot(), "bin", "run.js"),
+        "sidecar",
+        `--state-dir=${join(spec.folder, "data")}`,
+        `--grpc-bind-addr=${grpcAddr}`,
+        `--http-bind-addr=${httpAddr}`,
+        ...(spec.args ?? []),
+      ],
+    });
+    this.nodeName = spec.nodeName;
+    this.grpcAddr = grpcAddr;
+    this.httpAddr = httpAddr;
+  }
+
+  /** Its key, epoch and pins. Kept by a restart unless wiped. */
+  get stateFolder(): string {
+    return this.dataFolder;
+  }
+
+  /** /readyz answers 2xx. */
+  protected async isReady(signal: AbortSignal): Promise<boolean> {
+    const response = await (this.service.host.fetch ?? fetch)(`${this.httpUrl}/readyz`, { signal });
+    await response.body?.cancel();
+    return response.ok;
+  }
+
+  protected async configure(): Promise<void> {
+    // All of its settings are flags and variables.
+  }
+}

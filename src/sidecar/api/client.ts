@@ -1,0 +1,73 @@
+/**
+ * The gRPC client of the command line. It takes nothing on trust: each node of a listing is verified here
+ * (view-of.ts). Plain text, so it is for a sidecar on this host.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
+import { KeyAdmission } from "../../beacon/keys.js";
+import type { NodeView } from "../../beacon/node-view.js";
+import type { cluster } from "../../proto/messages.js";
+import { ApiError, apiErrorOf } from "./api-error.js";
+import { ClusterServiceDefinition } from "./service-definition.js";
+import { viewOf } from "./view-of.js";
+
+export interface ListOptions {
+  /** HOST:PORT of a sidecar's gRPC. */
+  address: string;
+  /** Of the call; verification comes after it. */
+  timeoutMs?: number;
+  /** Keys admitted earlier: judging a new one takes milliseconds, so a watcher keeps its own between listings. */
+  keys?: KeyAdmission;
+  /** Unix milliseconds; the system's clock unless a test brings another. */
+  nowMs?: () => number;
+  skewMs?: number;
+  signal?: AbortSignal;
+}
+
+type States = cluster.services.api.NodesStateResponse.$Properties;
+
+/** 10,000 nodes with ten workloads each are some 25 MB; a server that sends more than this is not asked to. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** Verified between two turns of the event loop, so that a signal is heard. */
+const BATCH = 32;
+
+/** In the server's order. Rejects with ApiError, code `cancelled` where the signal aborted. */
+export async function listNodes(options: ListOptions): Promise<NodeView[]> {
+  const { address, signal, keys = new KeyAdmission(), nowMs = Date.now, skewMs = DEFAULT_SKEW_MS } = options;
+  const { states } = await call(options);
+  const views: NodeView[] = [];
+  for (const message of states ?? []) {
+    if (views.length % BATCH === 0) await nextTurn();
+    if (signal?.aborted === true) throw new ApiError("cancelled", address, `the listing from ${address} was cancelled`);
+    views.push(viewOf(message, { keys, nowMs: nowMs(), skewMs }));
+  }
+  return views;
+}
+
+async function call({ address, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ListOptions): Promise<States> {
+  const { path, requestSerialize, responseDeserialize } = ClusterServiceDefinition.List;
+  const client = new Client(address, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
+    // A sidecar is never behind the proxy that the environment names for the web.
+    "grpc.enable_http_proxy": 0,
+    // What is down is said at once; who wants to wait calls again.
+    "grpc.enable_retries": 0,
+  });
+  try {
+    return await new Promise<States>((resolve, reject) => {
+      const done = (error: ServiceError | null, states?: States) => {
+        signal?.removeEventListener("abort", cancel);
+        if (error === null) resolve(states ?? {});
+        else reject(apiErrorOf(address, error, error));
+      };
+      const pending = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, { deadline: Date.now() + timeoutMs }, done);
+      const cancel = () => pending.cancel();
+      if (signal?.aborted === true) cancel();
+      else signal?.addEventListener("abort", cancel, { once: true });
+    });
+  } finally {
+    client.close();
+  }
+}

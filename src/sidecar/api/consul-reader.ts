@@ -1,0 +1,47 @@
+/**
+ * The CLI's own way to the cluster: straight from Consul, verifying for itself. It has no history, so what it can
+ * hold a key against is the pins in KV alone (SECURITY.md says what that is worth).
+ */
+import { KeyAdmission } from "../../beacon/keys.js";
+import type { NodeView } from "../../beacon/node-view.js";
+import { PinBook } from "../../beacon/pins.js";
+import { Registry } from "../../beacon/registry.js";
+import { SERVICE_NAME } from "../../beacon/documents.js";
+import { learnPins, livenessOf, takeIn } from "../catalog.js";
+import { systemClock } from "../clock.js";
+import type { ConsulApi } from "../consul-api.js";
+import { Intake } from "../intake.js";
+import { StateReader } from "../state-reader.js";
+import { viewsOf } from "../views.js";
+
+/** Rejects with ConsulError. */
+export async function readCluster(
+  consul: ConsulApi,
+  options: { datacenter?: string | undefined; signal?: AbortSignal | undefined; onProgress?: ((step: string) => void) | undefined } = {},
+): Promise<NodeView[]> {
+  const { datacenter: wanted, signal, onProgress = () => {} } = options;
+  const call = { ...(signal === undefined ? {} : { signal }), ...(wanted === undefined ? {} : { datacenter: wanted }) };
+  onProgress("asking the Consul agent");
+  const datacenter = wanted ?? (await consul.self(call)).datacenter;
+  onProgress(`reading ${datacenter}`);
+  const keys = new KeyAdmission();
+  const pins = new PinBook([]);
+  const registry = new Registry(pins);
+  const intake = new Intake(registry, keys, systemClock, { accepted: () => {}, rejected: () => {} });
+  const [nodes, instances, , states] = await Promise.all([
+    consul.nodes(call),
+    consul.serviceInstances(SERVICE_NAME, call),
+    learnPins(consul, datacenter, pins, call),
+    new StateReader(consul, keys, systemClock).read(datacenter, call),
+  ]);
+  onProgress(`verifying ${String(instances.value.length)} beacons`);
+  takeIn(instances.value, datacenter, registry, intake);
+  return viewsOf({
+    nodes: nodes.value,
+    sidecars: livenessOf(instances.value),
+    registry,
+    intake,
+    states,
+    monoMs: systemClock.monoMs(),
+  });
+}

@@ -1,0 +1,67 @@
+/**
+ * NodeView to the ancestor's NodeStateResponse. Pure. The readable fields are derived from the verified payload, so
+ * that an ancestor's client shows them; the sealed bytes go beside them, so that ours verifies for itself
+ * (view-of.ts, the way back). Unknown is absent, a known zero is written. Units are the ancestor's: milliseconds,
+ * percent, dollars for 10^9 bytes, Unix seconds.
+ */
+import type { Verified } from "../../beacon/envelope.js";
+import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
+import type { Beacon, NodeState } from "../../beacon/record.js";
+import type { cluster } from "../../proto/messages.js";
+
+export type NodeStateMessage = cluster.services.api.NodeStateResponse.$Properties;
+export type BeaconMessage = cluster.services.api.BeaconMetadata.$Properties;
+type WorkloadMessage = cluster.services.api.WorkloadState.$Properties;
+
+/**
+ * A node that is not believed has no `beacon` and no workloads, because an ancestor's client knows nothing of
+ * `trust` and would take them for good; the sealed bytes stay as evidence.
+ */
+export function messageOf(view: NodeView): NodeStateMessage {
+  const message: NodeStateMessage = {
+    node: { id: view.id, ip: view.address, name: view.name, datacenter: view.datacenter },
+    trust: view.trust,
+  };
+  if (view.detail !== undefined) message.trust_detail = view.detail;
+  if (view.alive !== undefined) message.alive = view.alive;
+  if (view.beacon !== undefined) message.sealed_beacon = view.beacon.sealed;
+  if (view.state !== undefined) message.sealed_state = view.state.sealed;
+  if (!isBelieved(view.trust)) return message;
+  if (view.beacon !== undefined) message.beacon = beaconMessage(view.beacon, view.reputation);
+  if (view.state !== undefined) {
+    message.workloads = workloadMessages(view.state.record);
+    message.state_signature = signatureText(view.state);
+  }
+  return message;
+}
+
+export function beaconMessage(verified: Verified<Beacon>, reputation?: Reputation): BeaconMessage {
+  const { record } = verified;
+  const message: BeaconMessage = {
+    beacon_node_id: verified.beaconId,
+    node_signature: verified.signature,
+    timestamp: Math.floor(record.issuedAtMs / 1_000),
+    reputation_score: reputation === undefined ? "" : reputation.score.toFixed(2),
+    node_capabilities: [...record.capabilities],
+  };
+  if (record.latency !== undefined) message.latency_ms = record.latency.us / 1_000;
+  if (record.jitterUs !== undefined) message.jitter_ms = record.jitterUs / 1_000;
+  if (record.lossRatio !== undefined) message.packet_loss = percent(record.lossRatio);
+  if (record.queueDepth !== undefined) message.queue_depth = record.queueDepth;
+  if (record.priceMicroUsdPerGb !== undefined) message.price_per_gb = record.priceMicroUsdPerGb / 1_000_000;
+  return message;
+}
+
+/** IDs only: what a workload was asked to be is not in the signed state yet, and nothing unsigned is sent for it. */
+export function workloadMessages(state: NodeState): WorkloadMessage[] {
+  return (state.workloads ?? []).map((workload) => ({ id: workload.id }));
+}
+
+export function signatureText(state: Verified<NodeState>): string {
+  return Buffer.from(state.signature).toString("base64");
+}
+
+/** By way of ppm, the step in which a ratio is signed: 0.07 times 100 alone would be 7.000000000000001. */
+function percent(ratio: number): number {
+  return Math.round(ratio * 1_000_000) / 10_000;
+}

@@ -1,0 +1,158 @@
+/**
+ * The HTTP side: plain node:http around http-routes.ts, with every size and time bounded. No CORS header is ever
+ * sent, so no other origin's page can read an answer.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { type Clock, systemClock } from "../clock.js";
+import type { HostPort } from "../settings.js";
+import { bindErrorOf, checkBind } from "./bind-address.js";
+import { isOwnHost } from "./host-guard.js";
+import { answerFor, type Answer, errorAnswer, type RouteContext, routeName } from "./http-routes.js";
+
+export interface HttpLimits {
+  maxConnections: number;
+  /** Of a request's headers together, and of its body. */
+  maxHeaderBytes: number;
+  maxBodyBytes: number;
+  /** For the whole header, for the whole request, and for a connection on which nothing moves. */
+  headersTimeoutMs: number;
+  requestTimeoutMs: number;
+  idleTimeoutMs: number;
+  /** How often the first two are looked at. */
+  checkIntervalMs: number;
+}
+
+/** A listing is read by a person or a scraper every few seconds; none of them comes near these. */
+export const HTTP_LIMITS: HttpLimits = {
+  maxConnections: 256,
+  maxHeaderBytes: 8 * 1024,
+  maxBodyBytes: 64 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  idleTimeoutMs: 60_000,
+  checkIntervalMs: 5_000,
+};
+
+export interface HttpApiOptions extends RouteContext {
+  bind: HostPort;
+  insecureBind: boolean;
+  /** Further names that clients reach this server by, without ports. */
+  hostNames?: readonly string[];
+  logger: Logger;
+  limits?: Partial<HttpLimits>;
+  clock?: Clock;
+  onAnswer?: (route: string, status: number) => void;
+}
+
+export class HttpApi {
+  readonly #server: Server;
+  readonly #limits: HttpLimits;
+  readonly #closing = new AbortController();
+  #draining = false;
+
+  constructor(private readonly options: HttpApiOptions) {
+    this.#limits = { ...HTTP_LIMITS, ...options.limits };
+    const limits = this.#limits;
+    this.#server = createServer(
+      {
+        maxHeaderSize: limits.maxHeaderBytes,
+        headersTimeout: limits.headersTimeoutMs,
+        requestTimeout: limits.requestTimeoutMs,
+        connectionsCheckingInterval: limits.checkIntervalMs,
+        keepAliveTimeout: 5_000,
+        // Ours says what to do; node's own answer to a missing Host is an empty 400.
+        requireHostHeader: false,
+      },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#server.maxConnections = limits.maxConnections;
+    this.#server.timeout = limits.idleTimeoutMs;
+  }
+
+  /** Resolves with the actual address. Rejects with BindError. */
+  async start(): Promise<HostPort> {
+    const { bind, insecureBind, logger } = this.options;
+    checkBind("http", bind, insecureBind, logger);
+    await new Promise<void>((resolve, reject) => {
+      const failed = (error: Error) => reject(bindErrorOf("http", bind, error));
+      this.#server.once("error", failed);
+      this.#server.listen(bind.port, bind.host, () => {
+        this.#server.off("error", failed);
+        this.#server.on("error", (error) => logger.error({ err: error }, "http server failed"));
+        resolve();
+      });
+    });
+    return { host: bind.host, port: (this.#server.address() as AddressInfo).port };
+  }
+
+  /** No new connections; answers under way get `graceMs`, then their connections are cut. */
+  async close(graceMs: number): Promise<void> {
+    this.#draining = true;
+    const grace = new AbortController();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve())).finally(() => grace.abort());
+    this.#server.closeIdleConnections();
+    await (this.options.clock ?? systemClock).sleep(graceMs, grace.signal);
+    this.#closing.abort();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { logger, onAnswer } = this.options;
+    const gone = new AbortController();
+    response.once("close", () => gone.abort());
+    response.once("error", (error) => logger.debug({ err: error }, "http client went away"));
+    const path = (request.url ?? "").split("?", 1)[0] ?? "";
+    const answer = await this.#answer(request, path, AbortSignal.any([gone.signal, this.#closing.signal]));
+    onAnswer?.(routeName(path), answer.status);
+    // Neither a client that left nor our own shutdown is a failure.
+    if (answer.failure !== undefined && !gone.signal.aborted && !this.#closing.signal.aborted) {
+      logger.error({ err: answer.failure, path }, "http request failed");
+    }
+    if (!response.destroyed) this.#send(request, response, answer);
+  }
+
+  async #answer(request: IncomingMessage, path: string, signal: AbortSignal): Promise<Answer> {
+    const { bind, hostNames = [] } = this.options;
+    const { localAddress } = request.socket;
+    if (!isOwnHost(request.headers.host, { boundHost: bind.host, localAddress, names: hostNames })) {
+      return errorAnswer(403, "the Host header names another host than this server");
+    }
+    if (!(await drained(request, this.#limits.maxBodyBytes))) {
+      return errorAnswer(413, `the body is longer than ${String(this.#limits.maxBodyBytes)} bytes`);
+    }
+    return answerFor(request.method ?? "", path, this.options, signal);
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+    response.setHeader("Cache-Control", "no-store");
+    response.setHeader("X-Content-Type-Options", "nosniff");
+    response.setHeader("Content-Type", answer.contentType ?? "text/plain; charset=utf-8");
+    if (answer.allow !== undefined) response.setHeader("Allow", answer.allow);
+    // A body that was not read to its end would be taken for the next request; a kept connection would hold up close.
+    if (!request.complete || this.#draining) response.setHeader("Connection", "close");
+    response.setHeader("Content-Length", Buffer.byteLength(answer.body));
+    response.writeHead(answer.status);
+    response.end(answer.body, () => {
+      if (!request.complete) request.destroy();
+    });
+  }
+}
+
+/** Reads and drops a body, which no call of today has a use for; false when it is over the limit or breaks off. */
+async function drained(request: IncomingMessage, maxBytes: number): Promise<boolean> {
+  if (Number(request.headers["content-length"] ?? 0) > maxBytes) return false;
+  let bytes = 0;
+  return new Promise((resolve) => {
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      // Still read on until the answer is out: bytes left unread would reset the connection before the client sees it.
+      if (bytes > maxBytes) resolve(false);
+    });
+    request.once("end", () => resolve(true));
+    request.once("error", () => resolve(false));
+    request.once("close", () => resolve(false));
+  });
+}

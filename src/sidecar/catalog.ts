@@ -1,0 +1,48 @@
+/**
+ * What Consul's catalog says of the sidecars, and how it is taken in: liveness for all, the sealed beacon in each
+ * one's meta through the intake. Used by the sidecar's watch loop and by the CLI that reads Consul itself.
+ */
+import { META_SEALED, pinsPrefix } from "../beacon/documents.js";
+import { parsePin, type Pin, type PinBook } from "../beacon/pins.js";
+import type { Registry } from "../beacon/registry.js";
+import type { ConsulApi, ReadOptions, ServiceInstance } from "./consul-api.js";
+import type { Intake } from "./intake.js";
+
+/** A pin is some 200 bytes; what is larger is not one. */
+const MAX_PIN_BYTES = 4_096;
+
+/** Node name to whether its serf health and its sidecar's check pass. */
+export function livenessOf(instances: readonly ServiceInstance[]): Map<string, boolean> {
+  const alive = new Map<string, boolean>();
+  for (const { node, checks } of instances) {
+    const passes = checks.length > 0 && checks.every((check) => check.status === "passing" || check.status === "warning");
+    alive.set(node, passes || (alive.get(node) ?? false));
+  }
+  return alive;
+}
+
+/** Liveness and records of all instances. A foreign or broken meta is a rejection of that node, nothing more. */
+export function takeIn(instances: readonly ServiceInstance[], datacenter: string, registry: Registry, intake: Intake): void {
+  registry.setLiveness(livenessOf(instances));
+  for (const { node, meta } of instances) {
+    const sealed = Buffer.from(meta[META_SEALED] ?? "", "base64");
+    intake.accept(sealed, { carrier: "meta", datacenter, node, meta });
+  }
+}
+
+/** The pins in KV into the book. Rejects with ConsulError. */
+export async function learnPins(
+  consul: Pick<ConsulApi, "kvList">,
+  datacenter: string,
+  pins: PinBook,
+  options: ReadOptions = {},
+): Promise<void> {
+  const prefix = pinsPrefix(datacenter);
+  const { value: entries } = await consul.kvList(prefix, { ...options, maxValueBytes: MAX_PIN_BYTES });
+  const found: Pin[] = [];
+  for (const { key, value } of entries) {
+    const pin = parsePin(Buffer.from(value).toString("utf8"), { node: key.slice(prefix.length), datacenter });
+    if (pin !== null) found.push({ ...pin, origin: "cluster" });
+  }
+  pins.learn(found);
+}

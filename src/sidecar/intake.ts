@@ -1,0 +1,100 @@
+/**
+ * Every record from outside comes in here, whatever carried it: opened once, held against pins and order, counted by
+ * reason. The same bytes at the same place are not opened again; the same bytes at another place are, because the
+ * place is part of what is verified.
+ */
+import { createHash } from "node:crypto";
+import { metaMismatch } from "../beacon/documents.js";
+import { BEACON, DEFAULT_SKEW_MS, open } from "../beacon/envelope.js";
+import type { KeyAdmission } from "../beacon/keys.js";
+import type { Admission, Carrier, Registry } from "../beacon/registry.js";
+import { reject, type Rejection, type RejectReason } from "../beacon/rejection.js";
+import type { Clock } from "./clock.js";
+
+export interface IntakeObserver {
+  accepted(carrier: Carrier, node: string, change: "new" | "newer"): void;
+  rejected(carrier: Carrier, node: string | undefined, rejection: Rejection): void;
+}
+
+export interface Place {
+  carrier: Carrier;
+  datacenter: string;
+  /** The node that the place speaks for; events have none. */
+  node?: string;
+  /** Service meta beside the sealed record, checked against it. */
+  meta?: Readonly<Record<string, string>>;
+}
+
+/** Verdicts that only time can change: the same bytes are looked at again. */
+const TIME_BOUND: ReadonlySet<RejectReason> = new Set(["issued-in-future"]);
+
+export class Intake {
+  readonly #seen = new Map<string, Rejection | "accepted">();
+  readonly #lastRejection = new Map<string, Rejection>();
+  /** By carrier and node: the bytes offered last. What was accepted before and comes back after others is a replay. */
+  readonly #standing = new Map<string, string>();
+
+  constructor(
+    private readonly registry: Registry,
+    private readonly keys: KeyAdmission,
+    private readonly clock: Clock,
+    private readonly observer: IntakeObserver,
+    private readonly capacity = 20_000,
+  ) {}
+
+  /** Undefined when these bytes were accepted at this place before and still stand there. */
+  accept(bytes: Uint8Array, place: Place): Admission | undefined {
+    const id = fingerprint(bytes, place);
+    const at = `${place.carrier}\0${place.node ?? ""}`;
+    const stands = this.#standing.get(at) === id;
+    this.#standing.set(at, id);
+    const before = this.#seen.get(id);
+    if (before === "accepted" && stands) return undefined;
+    if (before !== undefined && before !== "accepted") return before; // counted when it first came
+    const admission = this.#open(bytes, place);
+    if (admission.ok) {
+      this.#remember(id, "accepted");
+      if (place.node !== undefined) this.#lastRejection.delete(place.node);
+      const { change, entry } = admission;
+      if (change !== "duplicate") this.observer.accepted(place.carrier, entry.verified.record.node, change);
+    } else {
+      if (!TIME_BOUND.has(admission.reason)) this.#remember(id, admission);
+      // An older copy at a slower carrier is how carriers are, and says nothing against the node.
+      if (place.node !== undefined && admission.reason !== "superseded") this.#lastRejection.set(place.node, admission);
+      this.observer.rejected(place.carrier, place.node, admission);
+    }
+    return admission;
+  }
+
+  /** Why the record at the node's own place was not accepted, if it was not. */
+  lastRejection(node: string): Rejection | undefined {
+    return this.#lastRejection.get(node);
+  }
+
+  #open(bytes: Uint8Array, place: Place): Admission {
+    const opened = open(BEACON, bytes, {
+      keys: this.keys,
+      nowMs: this.clock.nowMs(),
+      skewMs: DEFAULT_SKEW_MS,
+      datacenter: place.datacenter,
+      ...(place.node === undefined ? {} : { node: place.node }),
+    });
+    if (!opened.ok) return opened;
+    const mismatch = place.meta === undefined ? undefined : metaMismatch(place.meta, opened.verified);
+    if (mismatch !== undefined) return reject("readable-mismatch", mismatch);
+    return this.registry.admit(opened.verified, place.carrier, this.clock.monoMs());
+  }
+
+  #remember(id: string, verdict: Rejection | "accepted"): void {
+    this.#seen.set(id, verdict);
+    if (this.#seen.size <= this.capacity) return;
+    const oldest = this.#seen.keys().next();
+    if (oldest.done !== true) this.#seen.delete(oldest.value);
+  }
+}
+
+function fingerprint(bytes: Uint8Array, place: Place): string {
+  const hash = createHash("sha256").update(`${place.carrier}\0${place.node ?? ""}\0`).update(bytes);
+  if (place.meta !== undefined) hash.update(JSON.stringify(Object.entries(place.meta).sort(([a], [b]) => (a < b ? -1 : 1))));
+  return hash.digest("base64");
+}

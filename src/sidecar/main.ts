@@ -1,0 +1,208 @@
+/**
+ * The composition root: the only file that knows every adapter. It makes the parts, starts the loops, and ends them in
+ * order. Nothing here decides anything that a loop could decide.
+ */
+import { hostname } from "node:os";
+import type { Logger } from "pino";
+import { KeyAdmission } from "../beacon/keys.js";
+import { PinBook } from "../beacon/pins.js";
+import { Registry } from "../beacon/registry.js";
+import { formatHostPort } from "./api/bind-address.js";
+import type { ReadyStatus } from "./api/cluster-reader.js";
+import { sendGrpcLogTo } from "./api/grpc-log.js";
+import { GrpcApi } from "./api/grpc-server.js";
+import { HttpApi } from "./api/http-server.js";
+import { Backoff } from "./backoff.js";
+import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
+import { systemClock } from "./clock.js";
+import { ClusterView } from "./cluster-view.js";
+import { connectConsul } from "./consul/connect.js";
+import { consulSettingsFrom } from "./consul/settings.js";
+import { EVENT_NAME } from "../beacon/documents.js";
+import { EventFeed } from "./event-feed.js";
+import { HealthLog } from "./health-log.js";
+import { Intake } from "./intake.js";
+import { createMetrics } from "./metrics.js";
+import { createNomadClient } from "./nomad/client.js";
+import { nomadSettingsFrom } from "./nomad/settings.js";
+import { Publisher } from "./publisher.js";
+import { capabilityProblem } from "./readings/capabilities.js";
+import { defaultHostPaths } from "./readings/host.js";
+import { constantPrice, parsePricePerGb } from "./readings/price.js";
+import { ThisNode } from "./readings/this-node.js";
+import { Sealer } from "./sealer.js";
+import { SettingsError, type SidecarSettings } from "./settings.js";
+import { makeStateFolder } from "./state/atomic-file.js";
+import { EpochCounter } from "./state/epoch.js";
+import { loadOrCreateIdentity } from "./state/identity.js";
+import { readPins, writePins } from "./state/pin-file.js";
+import { StateReader } from "./state-reader.js";
+import { Telemetry } from "./telemetry.js";
+import { Watcher } from "./watcher.js";
+
+/** Of the 10 s that a stop may take: leaving Consul, and answering what is under way. */
+const LEAVE_MS = 4_000;
+const DRAIN_MS = 2_000;
+
+/**
+ * Runs the sidecar until the signal aborts, then leaves the cluster and resolves. Rejects before anything was
+ * published with SettingsError, ConsulSettingsError, NomadSettingsError, StateError or BindError.
+ */
+export async function runSidecar(settings: SidecarSettings, logger: Logger, signal: AbortSignal): Promise<void> {
+  sendGrpcLogTo(logger);
+  const clock = systemClock;
+  const random = Math.random;
+  const backoff = () => new Backoff(random);
+  const health = (dependency: string) => new HealthLog({ dependency, logger, clock });
+
+  const endpoint = parseBeaconEndpoint(settings.beaconEndpoint);
+  const price = parsePricePerGb(settings.beaconPrice, "--beacon-price");
+  if (price.problem !== undefined) throw new SettingsError(price.problem.setting, price.problem.message.slice(price.problem.setting.length + 2));
+  for (const name of settings.capabilities) {
+    const problem = capabilityProblem(name);
+    if (problem !== undefined) throw new SettingsError("--capability", problem);
+  }
+  const consulSettings = consulSettingsFrom(settings.consulEnv);
+  const nomad = await createNomadClient(nomadSettingsFrom(settings.nomadEnv));
+  const consul = connectConsul(consulSettings, {
+    onSkipped: (operation, count) => logger.warn({ operation, count }, "entries of a Consul answer were not understood"),
+  });
+
+  makeStateFolder(settings.stateDir);
+  const identity = loadOrCreateIdentity(settings.stateDir);
+  const epoch = new EpochCounter(settings.stateDir);
+  const pins = new PinBook(readPins(settings.stateDir), (all) => {
+    try {
+      writePins(settings.stateDir, all);
+    } catch (error) {
+      logger.error({ err: error }, "pins cannot be kept on disk: after a restart they are trusted on first use again");
+    }
+  });
+
+  const metrics = createMetrics();
+  const keys = new KeyAdmission();
+  const registry = new Registry(pins);
+  const telemetry = new Telemetry({ metrics, logger, clock, registry });
+  const intake = new Intake(registry, keys, clock, telemetry.intake);
+  const publisher = new Publisher({
+    consul, clock, random, backoff, identity, epoch, keys, registry,
+    sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
+    reader: new ThisNode({
+      consul, nomad, clock, logger,
+      price: constantPrice(price.microUsdPerGb),
+      hostname: hostname(),
+      hostPaths: defaultHostPaths(process.env["XDG_RUNTIME_DIR"]),
+      extraCapabilities: settings.capabilities,
+    }),
+    limits: settings,
+    observer: telemetry.publish,
+    standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
+    ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
+  });
+  const datacenter = () => (publisher.self?.joined === true ? publisher.self.node.datacenter : undefined);
+  const watcher = new Watcher({
+    consul, clock, registry, pins, intake, datacenter,
+    backoff: backoff(),
+    observer: telemetry.watch,
+    minReadMs: () => publisher.cadence.catalogReadMs,
+    heartbeatMs: () => publisher.cadence.heartbeatMs,
+  });
+  const feed = new EventFeed(
+    {
+      consul, clock,
+      backoff: backoff(),
+      onEvent: (event) => {
+        metrics.eventsReceived.inc();
+        telemetry.watched("events", undefined);
+        watcher.onEvent(event);
+      },
+      onGap: () => {
+        metrics.eventGaps.inc();
+        watcher.resync(signal).catch((error: unknown) => telemetry.watched("catalog", error));
+      },
+      onError: (error) => telemetry.watched("events", error),
+    },
+    EVENT_NAME,
+  );
+  const view = new ClusterView({
+    consul, registry, intake, clock,
+    states: new StateReader(consul, keys, clock, (_node, rejection) => telemetry.rejected("kv", _node, rejection)),
+    self: () => publisher.self,
+    ownState: () => (publisher.sealed === undefined ? undefined : { ok: true, verified: publisher.sealed.state }),
+    sidecars: () => watcher.sidecars,
+    minReadMs: () => publisher.cadence.catalogReadMs,
+    onError: (error) => telemetry.watched("list", error),
+  });
+
+  metrics.beaconConfigured.set(endpoint !== undefined);
+  metrics.beaconConnected.set(false);
+  const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
+  const grpc = new GrpcApi({
+    bind: settings.grpcBind, insecureBind: settings.insecureBind, reader: view, logger,
+    onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
+  });
+  const http = new HttpApi({
+    bind: settings.httpBind, insecureBind: settings.insecureBind, reader: view, readiness, registry: metrics.registry, logger,
+    onAnswer: (route, status) => metrics.apiRequest("http", route, status),
+  });
+
+  try {
+    const addresses = { grpc: formatHostPort(await grpc.start()), http: formatHostPort(await http.start()) };
+    logger.info({ ...addresses, beaconId: identity.beaconId, newKey: identity.created, epoch: epoch.epoch, consul: consul.address, stateDir: settings.stateDir }, "sidecar ready");
+    await publisher.beat(signal);
+    if (publisher.self?.joined !== true) {
+      logger.warn({ node: settings.nodeName, consul: consul.address }, "no Consul agent answers: serving this node alone, and joining when one does");
+    }
+    grpc.setServing(true);
+    const sweeping = every(1_000, signal, () => {
+      metrics.registrySweeps.inc();
+      watcher.sweep();
+    });
+    await Promise.all([
+      publisher.run(signal),
+      watcher.run(signal),
+      runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
+      sweeping,
+      endpoint === undefined
+        ? undefined
+        : new BeaconEndpoint({
+            url: endpoint, clock, backoff: backoff(), health: health("beacon endpoint"),
+            onState: (connected) => metrics.beaconConnected.set(connected),
+          }).run(signal),
+    ]);
+  } finally {
+    await leave(publisher, logger);
+    await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
+    consul.close();
+  }
+}
+
+function readyStatus(publisher: Publisher, watcher: Watcher, telemetry: Telemetry): ReadyStatus {
+  const joined = publisher.self?.joined === true;
+  const standalone = publisher.self !== undefined && !joined;
+  const consul = telemetry.consulState === "up" ? "connected" : telemetry.consulState === "unknown" ? "connecting" : "unreachable";
+  return { ready: standalone ? publisher.sealed !== undefined : watcher.filled, consul, standalone };
+}
+
+/** Events have nothing to say before the agent answered once; asking would only log its absence twice. */
+async function runWhenJoined(joined: () => boolean, run: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!joined() && !signal.aborted) await systemClock.sleep(200, signal);
+  if (!signal.aborted) await run();
+}
+
+async function every(ms: number, signal: AbortSignal, act: () => void): Promise<void> {
+  while (!signal.aborted) {
+    act();
+    await systemClock.sleep(ms, signal);
+  }
+}
+
+async function leave(publisher: Publisher, logger: Logger): Promise<void> {
+  if (publisher.self?.joined !== true) return;
+  try {
+    await publisher.leave(AbortSignal.timeout(LEAVE_MS));
+    logger.info({}, "left the cluster");
+  } catch (error) {
+    logger.warn({ err: error }, "could not leave cleanly: Consul marks the sidecar critical when its TTL ends");
+  }
+}

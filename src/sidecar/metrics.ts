@@ -1,0 +1,123 @@
+/**
+ * Every metric of the sidecar, made here and nowhere else, on one Registry per instance. Base units: seconds. A gauge
+ * that is unknown has no sample, never 0; counters start at 0 with every label value, so that a rate exists from the
+ * first scrape. docs/metrics.md lists them, and a test compares.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import type { LatencySource } from "../beacon/record.js";
+import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
+import { REJECT_REASONS, type RejectReason } from "../beacon/rejection.js";
+import type { ConsulErrorCode } from "./consul-api.js";
+
+/** Where the sidecar writes: the agent's TTL check, the service entry, the KV state, the KV pin, the user event. */
+export const PLANES = ["check", "service", "kv", "pin", "event"] as const;
+export type Plane = (typeof PLANES)[number];
+
+// Records, so that the compiler says when a union grows.
+const CARRIERS = keysOf<Carrier>({ meta: 0, kv: 0, event: 0, self: 0 });
+const LATENCY_SOURCES = keysOf<LatencySource>({ measured: 0, estimated: 0 });
+const CONSUL_ERRORS = keysOf<ConsulErrorCode>({
+  unreachable: 0, timeout: 0, aborted: 0, permission: 0, "not-found": 0, "no-leader": 0, "rate-limited": 0, server: 0,
+  "too-large": 0, rejected: 0, protocol: 0,
+});
+
+/** A gauge without labels whose sample exists only while its value is known. */
+export class KnownGauge {
+  constructor(private readonly gauge: Gauge) {
+    gauge.remove(); // prom-client starts a gauge without labels at 0
+  }
+
+  /** Undefined, or what is no number: no sample. A boolean is 1 or 0. */
+  set(value: number | boolean | undefined): void {
+    const number = Number(value);
+    if (value === undefined || Number.isNaN(number)) this.gauge.remove();
+    else this.gauge.set(number);
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** `defaults` adds Node's own metrics, whose observers live as long as the process. */
+export function createMetrics({ defaults = true }: { defaults?: boolean } = {}) {
+  const registry = new Registry();
+  if (defaults) collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const gauge = (name: string, help: string) => new KnownGauge(new Gauge({ name, help, registers }));
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const labelled = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter<L>({ name, help, labelNames, registers });
+
+  const recordsAccepted = labelled("hypercore_ibrl_records_accepted_total", "Verified records that the registry took or already had, by carrier.", ["carrier"]);
+  const recordsRejected = labelled("hypercore_ibrl_records_rejected_total", "Records that were not believed, by reason and carrier.", ["reason", "carrier"]);
+  const consulErrors = labelled("hypercore_ibrl_consul_request_errors_total", "Failed requests to the Consul agent, by code.", ["code"]);
+  const planeWrites = labelled("hypercore_ibrl_plane_writes_total", "Writes that Consul took, by plane.", ["plane"]);
+  const planeWriteFailures = labelled("hypercore_ibrl_plane_write_failures_total", "Writes that Consul did not take, by plane.", ["plane"]);
+  const apiRequests = labelled("hypercore_ibrl_api_requests_total", "Answered requests, by api (http, grpc), call and status code of that api.", ["api", "call", "code"]);
+  const nodes = new Gauge({ name: "hypercore_ibrl_nodes", help: "Nodes that this sidecar lists, by trust.", labelNames: ["trust"], registers });
+  const latency = new Gauge({ name: "hypercore_ibrl_latency_seconds", help: "This node's headline round trip, by source; no sample while unmeasured.", labelNames: ["source"], registers });
+
+  for (const carrier of CARRIERS) {
+    recordsAccepted.inc({ carrier }, 0);
+    for (const reason of REJECT_REASONS) recordsRejected.inc({ reason, carrier }, 0);
+  }
+  for (const code of CONSUL_ERRORS) consulErrors.inc({ code }, 0);
+  for (const plane of PLANES) {
+    planeWrites.inc({ plane }, 0);
+    planeWriteFailures.inc({ plane }, 0);
+  }
+
+  return {
+    registry,
+
+    // The ancestor's names.
+    beaconConnected: gauge("hypercore_ibrl_beacon_connected", "1 while the external beacon network answers."),
+    serfQueueDepth: gauge("hypercore_serf_queue_depth", "Messages waiting in the local agent's Serf queues."),
+    workloadCount: gauge("hypercore_workload_count", "Workloads on this node; no sample where there is no Nomad to ask."),
+    broadcastSkipped: counter("hypercore_broadcast_skipped_total", "Publications left out because nothing significant had changed."),
+    stateChanges: counter("hypercore_state_changes_total", "Changes of this node's own state that were worth publishing."),
+
+    // Records and nodes.
+    beaconConfigured: gauge("hypercore_ibrl_beacon_configured", "1 where an external beacon network is configured."),
+    recordAccepted: (carrier: Carrier) => recordsAccepted.inc({ carrier }),
+    recordRejected: (reason: RejectReason, carrier: Carrier) => recordsRejected.inc({ reason, carrier }),
+    /** Undefined before the first listing; afterwards a trust state that no node has is a known 0. */
+    setNodes: (counts: Partial<Record<TrustState, number>> | undefined) => {
+      nodes.reset();
+      if (counts !== undefined) for (const trust of TRUST_STATES) nodes.set({ trust }, counts[trust] ?? 0);
+    },
+    /** The sidecar's own headline latency; undefined while unmeasured. */
+    setLatency: (headline: { us: number; source: LatencySource } | undefined) => {
+      for (const source of LATENCY_SOURCES) {
+        if (headline?.source === source) latency.set({ source }, headline.us / 1_000_000);
+        else latency.remove({ source });
+      }
+    },
+    epoch: gauge("hypercore_ibrl_epoch", "Epoch of this node's records: raised at each start."),
+    sequence: gauge("hypercore_ibrl_sequence", "Sequence of the record sealed last, within the epoch."),
+    registrySweeps: counter("hypercore_ibrl_registry_sweeps_total", "Sweeps of the registry for records over their age."),
+    registryExpired: counter("hypercore_ibrl_registry_expired_total", "Records that went over their validity without a newer one."),
+    registryForgotten: counter("hypercore_ibrl_registry_forgotten_total", "Expired nodes dropped because Consul no longer knows them."),
+
+    // Consul and the planes.
+    consulUp: gauge("hypercore_ibrl_consul_up", "1 while the local Consul agent answers."),
+    consulRequestError: (code: ConsulErrorCode) => consulErrors.inc({ code }),
+    planeWrite: (plane: Plane) => planeWrites.inc({ plane }),
+    planeWriteFailure: (plane: Plane) => planeWriteFailures.inc({ plane }),
+    writeDeferred: counter("hypercore_ibrl_write_deferred_total", "Writes put off because the write budget was spent."),
+    catalogStaleness: gauge("hypercore_ibrl_catalog_staleness_seconds", "How long before the last catalog read its server had heard from the leader."),
+    kvPeriod: gauge("hypercore_ibrl_kv_period_seconds", "Effective period of the unchanged KV state."),
+    servicePeriod: gauge("hypercore_ibrl_service_period_seconds", "Effective period of the unchanged service entry."),
+    eventPeriod: gauge("hypercore_ibrl_event_period_seconds", "Effective period of user events; no sample while they are stopped."),
+    eventStopped: gauge("hypercore_ibrl_event_stopped", "1 while user events are stopped because KV brings news sooner."),
+    validity: gauge("hypercore_ibrl_validity_seconds", "Signed validity of this node's records."),
+    writeBudget: gauge("hypercore_ibrl_write_budget_per_second", "This node's share of the cluster's Raft writes."),
+    eventsReceived: counter("hypercore_ibrl_events_received_total", "User events of ours read from the local agent, each once."),
+    eventGaps: counter("hypercore_ibrl_event_gaps_total", "Times that the agent's event ring ran over between two reads."),
+
+    apiRequest: (api: "http" | "grpc", call: string, code: number) => apiRequests.inc({ api, call, code: String(code) }),
+  };
+}
+
+function keysOf<K extends string>(all: Record<K, 0>): K[] {
+  return Object.keys(all) as K[];
+}

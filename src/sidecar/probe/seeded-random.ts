@@ -1,0 +1,14 @@
+/** Seeded pseudo-random numbers (mulberry32), for spacing that can be replayed. Not for secrets. */
+
+export type Random = () => number;
+
+/** Numbers in [0, 1), the same for the same 32-bit seed. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

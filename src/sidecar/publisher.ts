@@ -1,0 +1,293 @@
+/**
+ * The publish loop: every beat it learns who the agent says we are, reads this node, seals, and offers the records to
+ * the planes. Each plane degrades alone: it has one write under way at most, a slow one holds up neither the others nor
+ * the TTL, and what could not be written is written once, newest value, when it can be.
+ *
+ *   standalone --agent answers--> joined (pin, epoch above what the cluster remembers) --agent silent--> joined, degraded
+ */
+import { EVENT_NAME, parseStateDocument, pinKey, stateDocument, stateKey } from "../beacon/documents.js";
+import { open, STATE, type Verified } from "../beacon/envelope.js";
+import type { KeyAdmission } from "../beacon/keys.js";
+import { formatPin, parsePin } from "../beacon/pins.js";
+import type { Beacon, NodeState } from "../beacon/record.js";
+import type { Registry } from "../beacon/registry.js";
+import { type Cadence, type CadenceLimits, cadenceFor, TokenBucket } from "./cadence.js";
+import type { Clock } from "./clock.js";
+import type { Self } from "./cluster-view.js";
+import { type AgentSelf, type ConsulApi, ConsulError } from "./consul-api.js";
+import type { NodeReader, Readings } from "./node-reader.js";
+import type { Plane } from "./metrics.js";
+import { Registration } from "./registration.js";
+import type { Sealed, Sealer } from "./sealer.js";
+import { beaconMoved, stateMoved } from "./significance.js";
+import type { EpochCounter } from "./state/epoch.js";
+import type { Identity } from "./state/identity.js";
+import { WrittenPlane, type WriteOutcome } from "./written-plane.js";
+import type { Backoff } from "./backoff.js";
+
+
+/** What the loop tells: metrics and the log are its listener's. */
+export interface PublishObserver {
+  beat(readings: Readings, sealed: Sealed, cadence: Cadence): void;
+  joined(self: AgentSelf): void;
+  consulAnswers(error: unknown): void;
+  plane(plane: Plane, outcome: WriteOutcome, error?: unknown): void;
+  ownPinConflict(key: string, pinned: string): void;
+  recordRefused(error: unknown): void;
+}
+
+export interface PublisherDeps {
+  consul: ConsulApi;
+  clock: Clock;
+  random: () => number;
+  backoff: () => Backoff;
+  identity: Identity;
+  epoch: EpochCounter;
+  keys: KeyAdmission;
+  sealer: Sealer;
+  registry: Registry;
+  reader: NodeReader;
+  limits: CadenceLimits;
+  observer: PublishObserver;
+  standalone: { node: string; address: string };
+  advertiseAddr?: string;
+}
+
+/** A beacon before one was sealed: the cadence needs a size. */
+const TYPICAL_SEALED_BYTES = 180;
+/** The datacenter under which a sidecar without Consul seals: no Consul datacenter may have this name. */
+export const STANDALONE_DATACENTER = "standalone";
+
+export class Publisher {
+  readonly #registration: Registration;
+  readonly #budget: TokenBucket;
+  readonly #service: WrittenPlane<Beacon>;
+  readonly #kv: WrittenPlane<NodeState>;
+  #self: Self | undefined;
+  #agent: AgentSelf | undefined;
+  #sealed: Sealed | undefined;
+  #cadence: Cadence;
+  #pinned = false;
+  #eventAtMs: number;
+  readonly #underWay = new Map<Plane, Promise<void>>();
+
+  constructor(private readonly deps: PublisherDeps) {
+    const { clock, random, backoff, limits } = deps;
+    this.#registration = new Registration(deps.consul, limits.beatMs);
+    this.#cadence = cadenceFor(1, TYPICAL_SEALED_BYTES, limits);
+    this.#budget = new TokenBucket(this.#cadence.writesPerS, this.#cadence.writeBurst, clock.monoMs());
+    const monoMs = () => clock.monoMs();
+    this.#service = new WrittenPlane({ moved: beaconMoved, budget: this.#budget, backoff: backoff(), random, monoMs });
+    this.#kv = new WrittenPlane({ moved: stateMoved, budget: this.#budget, backoff: backoff(), random, monoMs });
+    this.#eventAtMs = clock.monoMs();
+  }
+
+  /** Who we are; undefined before the first beat. */
+  get self(): Self | undefined {
+    return this.#self;
+  }
+  get sealed(): Sealed | undefined {
+    return this.#sealed;
+  }
+  get cadence(): Cadence {
+    return this.#cadence;
+  }
+  get ttlMs(): number {
+    return this.#registration.ttlMs;
+  }
+
+  /** Beats until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#every(() => this.beat(signal), signal), this.#every(() => this.#passTtl(signal), signal)]);
+    await Promise.all(this.#underWay.values());
+  }
+
+  /** Leaves the cluster: service and state are taken away, the pin stays. Rejects with ConsulError. */
+  async leave(signal: AbortSignal): Promise<void> {
+    if (this.#self?.joined !== true) return;
+    await this.#registration.deregister(signal);
+    await this.deps.consul.kvDelete(stateKey(this.#self.node.node), { signal });
+  }
+
+  async beat(signal: AbortSignal): Promise<void> {
+    const agent = await this.#askAgent(signal);
+    const readings = await this.deps.reader.read(agent, signal);
+    if (signal.aborted) return;
+    if (!this.#seal(readings)) return;
+    if (agent === undefined || this.#sealed === undefined) return;
+    const { beacon, state } = this.#sealed;
+    this.#start("service", async () => {
+      await this.#pin(signal); // first, so that a peer meets the key in KV before it meets it in the catalog
+      await this.#write("service", this.#service, beacon.record, signal, () =>
+        this.#registration.register(beacon, this.#address(agent), signal));
+    });
+    this.#start("kv", () =>
+      this.#write("kv", this.#kv, state.record, signal, async () => {
+        await this.deps.consul.kvPut(stateKey(state.record.node), stateDocument(state), { signal });
+        this.deps.epoch.persist();
+      }));
+    this.#start("event", () => this.#fire(beacon, signal));
+  }
+
+  async #every(act: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const { clock, limits } = this.deps;
+    let nextMs = clock.monoMs();
+    while (!signal.aborted) {
+      await act();
+      // Even spacing; beats that a suspended process missed are skipped, not made up for.
+      nextMs = Math.max(nextMs + limits.beatMs, clock.monoMs() - limits.beatMs);
+      await clock.sleep(Math.max(0, nextMs - clock.monoMs()), signal);
+    }
+  }
+
+  /** Leaves a plane alone whose last write is still under way: the next beat offers a newer value anyway. */
+  #start(plane: Plane, act: () => Promise<void>): void {
+    if (this.#underWay.has(plane)) return;
+    this.#underWay.set(plane, act().finally(() => this.#underWay.delete(plane)));
+  }
+
+  async #askAgent(signal: AbortSignal): Promise<AgentSelf | undefined> {
+    try {
+      const agent = await this.deps.consul.self({ signal });
+      if (!this.#isWhoWeAre(agent)) await this.#join(agent, signal);
+      this.#agent = agent;
+      this.deps.observer.consulAnswers(undefined);
+      this.#recompute(agent.lanMembers);
+      return agent;
+    } catch (error) {
+      if (!signal.aborted) this.deps.observer.consulAnswers(error);
+      this.#self ??= this.#standalone();
+      return undefined;
+    }
+  }
+
+  #isWhoWeAre(agent: AgentSelf): boolean {
+    return this.#self?.joined === true && this.#agent?.nodeName === agent.nodeName && this.#agent.nodeId === agent.nodeId && this.#agent.datacenter === agent.datacenter;
+  }
+
+  /** The first answer of an agent, or of another one than before. Rejects when the cluster cannot be asked yet. */
+  async #join(agent: AgentSelf, signal: AbortSignal): Promise<void> {
+    await this.#riseAboveOwnPast(agent, signal);
+    this.#self = {
+      joined: true,
+      node: { node: agent.nodeName, nodeId: agent.nodeId, datacenter: agent.datacenter, address: this.#address(agent) },
+    };
+    this.#pinned = false;
+    this.#service.forget();
+    this.#kv.forget();
+    this.deps.observer.joined(agent);
+  }
+
+  /** A restored disk or a lost epoch file must not make us look like our own replay. */
+  async #riseAboveOwnPast(agent: AgentSelf, signal: AbortSignal): Promise<void> {
+    const context = {
+      keys: this.deps.keys,
+      // Our own records count whatever their age: only their order matters here.
+      nowMs: 0,
+      skewMs: Number.POSITIVE_INFINITY,
+      datacenter: agent.datacenter,
+      node: agent.nodeName,
+    };
+    const value = await this.#ownState(agent, signal);
+    const document = value === null ? null : parseStateDocument(value);
+    if (document === null) return;
+    const opened = open(STATE, document.sealed, context);
+    if (opened.ok && Buffer.compare(opened.verified.key.bytes, this.deps.identity.publicKey) === 0) {
+      this.deps.epoch.raiseAbove(opened.verified.record.epoch);
+    }
+  }
+
+  async #ownState(agent: AgentSelf, signal: AbortSignal): Promise<Uint8Array | null> {
+    try {
+      const { value } = await this.deps.consul.kvGet(stateKey(agent.nodeName), { signal });
+      return value?.value ?? null;
+    } catch (error) {
+      // A token without the right to read costs this precaution, not the start; what may pass is tried again.
+      if (error instanceof ConsulError && error.code === "permission") return null;
+      throw error;
+    }
+  }
+
+  #standalone(): Self {
+    const { node, address } = this.deps.standalone;
+    return { joined: false, node: { node, nodeId: "", datacenter: STANDALONE_DATACENTER, address } };
+  }
+
+  #seal(readings: Readings): boolean {
+    if (this.#self === undefined) return false;
+    const { sealer, registry, clock, observer } = this.deps;
+    try {
+      this.#sealed = sealer.seal(this.#self.node, readings, this.#cadence.validityMs);
+    } catch (error) {
+      observer.recordRefused(error);
+      return false;
+    }
+    registry.admit(this.#sealed.beacon, "self", clock.monoMs());
+    observer.beat(readings, this.#sealed, this.#cadence);
+    return true;
+  }
+
+  #recompute(members: number): void {
+    const sealedBytes = this.#sealed?.beacon.sealed.length ?? TYPICAL_SEALED_BYTES;
+    this.#cadence = cadenceFor(members, sealedBytes, this.deps.limits);
+    this.#budget.setRate(this.#cadence.writesPerS, this.#cadence.writeBurst);
+  }
+
+  /** Written once with cas=0. A node whose pin names another key is told, and goes on: peers decide. */
+  async #pin(signal: AbortSignal): Promise<void> {
+    if (this.#pinned || this.#self === undefined) return;
+    const { consul, identity, observer } = this.deps;
+    const { node, datacenter } = this.#self.node;
+    const key = pinKey(datacenter, node);
+    const publicKey = Buffer.from(identity.publicKey).toString("hex");
+    try {
+      const written = await consul.kvPut(key, formatPin({ node, datacenter, publicKey, origin: "cluster" }), { cas: "0", signal });
+      if (!written) {
+        const { value } = await consul.kvGet(key, { signal });
+        const pin = value === null ? null : parsePin(Buffer.from(value.value).toString("utf8"), { node, datacenter });
+        if (pin?.publicKey !== publicKey) observer.ownPinConflict(key, pin?.publicKey ?? "something that is no pin");
+      }
+      this.#pinned = true;
+      observer.plane("pin", written ? "written" : "not-due");
+    } catch (error) {
+      if (!signal.aborted) observer.plane("pin", "failed", error);
+    }
+  }
+
+  async #passTtl(signal: AbortSignal): Promise<void> {
+    if (this.#self?.joined !== true || this.#service.last === undefined) return; // registering passes it
+    try {
+      if (!(await this.#registration.pass(signal))) this.#service.forget();
+      this.deps.observer.plane("check", "written");
+    } catch (error) {
+      if (!signal.aborted) this.deps.observer.plane("check", "failed", error);
+    }
+  }
+
+  async #write<R>(name: Plane, plane: WrittenPlane<R>, record: R, signal: AbortSignal, write: () => Promise<void>): Promise<void> {
+    try {
+      const outcome = await plane.offer(record, this.#cadence.heartbeatMs, write);
+      this.deps.observer.plane(name, outcome);
+    } catch (error) {
+      if (!signal.aborted) this.deps.observer.plane(name, "failed", error);
+    }
+  }
+
+  async #fire(beacon: Verified<Beacon>, signal: AbortSignal): Promise<void> {
+    const { eventMs } = this.#cadence;
+    const nowMs = this.deps.clock.monoMs();
+    if (eventMs === null || nowMs < this.#eventAtMs) return;
+    // A beat early is closer to the period than a beat late.
+    this.#eventAtMs = nowMs + eventMs - this.deps.limits.beatMs / 2;
+    try {
+      await this.deps.consul.fireEvent(EVENT_NAME, beacon.sealed, { signal });
+      this.deps.observer.plane("event", "written");
+    } catch (error) {
+      if (!signal.aborted) this.deps.observer.plane("event", "failed", error);
+    }
+  }
+
+  #address(agent: AgentSelf): string {
+    return this.deps.advertiseAddr ?? agent.address;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Readings to signed records of this node: one beacon and one state a beat, with one (epoch, sequence). What was
+ * sealed is opened again as any reader would, so that nothing is published that a reader would refuse.
+ */
+import { BEACON, DEFAULT_SKEW_MS, open, type Purpose, seal, STATE, type Verified } from "../beacon/envelope.js";
+import type { KeyAdmission } from "../beacon/keys.js";
+import type { Beacon, NodeState, RecordHeader } from "../beacon/record.js";
+import type { Clock } from "./clock.js";
+import type { CatalogNode } from "./consul-api.js";
+import type { Readings } from "./node-reader.js";
+import type { EpochCounter } from "./state/epoch.js";
+import type { Identity } from "./state/identity.js";
+
+export interface Sealed {
+  beacon: Verified<Beacon>;
+  state: Verified<NodeState>;
+}
+
+export class Sealer {
+  constructor(
+    private readonly identity: Identity,
+    private readonly epoch: EpochCounter,
+    private readonly keys: KeyAdmission,
+    private readonly clock: Clock,
+    private readonly declaredReputation: number,
+  ) {}
+
+  /** Throws SealError or RecordError: a record of ours that does not fit, named. */
+  seal(who: CatalogNode, readings: Readings, validityMs: number): Sealed {
+    const { workloads, serfQueueDepth: _, ...headline } = readings;
+    const header: RecordHeader = {
+      node: who.node,
+      datacenter: who.datacenter,
+      ...this.epoch.next(),
+      issuedAtMs: this.clock.nowMs(),
+      validityMs,
+    };
+    const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address };
+    if (workloads !== undefined) state.workloads = workloads;
+    return {
+      beacon: this.#sealOne(BEACON, { ...header, ...headline, declaredReputation: this.declaredReputation }),
+      state: this.#sealOne(STATE, state),
+    };
+  }
+
+  #sealOne<R extends RecordHeader>(purpose: Purpose<R>, record: R): Verified<R> {
+    const opened = open(purpose, seal(purpose, record, this.identity), {
+      keys: this.keys,
+      nowMs: record.issuedAtMs,
+      skewMs: DEFAULT_SKEW_MS,
+      datacenter: record.datacenter,
+      node: record.node,
+    });
+    if (!opened.ok) throw new Error(`a record that this node sealed does not open: ${opened.reason}: ${opened.detail}`);
+    return opened.verified;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Every setting of the sidecar, once: flags, environment, config file and docs/settings.md come from this table.
+ * Precedence: flag, environment, file, default. Tokens have no flag, since a command line is seen by every user of
+ * the host. Reading the environment is the caller's; this file is pure.
+ */
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+type Kind = "text" | "list" | "number" | "duration" | "boolean" | "choice";
+
+export interface SettingSpec {
+  /** Flag without dashes, and key of the config file. */
+  name: string;
+  env: string;
+  kind: Kind;
+  help: string;
+  group: "Node" | "Serving" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
+  default?: string;
+  /** The values of a choice. */
+  choices?: readonly string[];
+  /** Inclusive bounds of a number, or of a duration in milliseconds. */
+  min?: number;
+  max?: number;
+  /** Environment and file only. */
+  secret?: true;
+}
+
+const consul = (name: string, env: string, help: string, more: Partial<SettingSpec> = {}): SettingSpec => ({
+  name: `consul-${name}`, env, kind: "text", group: "Consul", help, ...more,
+});
+const nomad = (name: string, env: string, help: string, more: Partial<SettingSpec> = {}): SettingSpec => ({
+  name: `nomad-${name}`, env, kind: "text", group: "Nomad", help, ...more,
+});
+
+export const SETTINGS = [
+  { name: "state-dir", env: "IBRL_STATE_DIR", kind: "text", group: "Node", help: "Folder of the node's key, epoch and pins (0700). Default: /var/lib/hypercore-ibrl as root, else ~/.local/state/hypercore-ibrl." },
+  { name: "node-name", env: "IBRL_NODE_NAME", kind: "text", group: "Node", help: "Name to serve under while there is no Consul agent. Default: the host's name." },
+  { name: "advertise-addr", env: "IBRL_ADVERTISE_ADDR", kind: "text", group: "Node", help: "Address that peers reach this node at. Default: the Consul agent's member address." },
+  { name: "capability", env: "IBRL_CAPABILITIES", kind: "list", group: "Node", help: "A capability to declare beside the detected ones (letters, digits, . _ -)." },
+  { name: "grpc-bind-addr", env: "IBRL_GRPC_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8000", help: "HOST:PORT of gRPC." },
+  { name: "http-bind-addr", env: "IBRL_HTTP_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8001", help: "HOST:PORT of HTTP: /list, /metrics, /healthz, /readyz." },
+  { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
+  { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
+  { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
+  { name: "beacon-reputation", env: "IBRL_BEACON_REPUTATION", kind: "number", group: "Beacon", default: "1.0", min: 0, max: 1, help: "Reputation that the node declares, 0 to 1; shown as declared, and never used as evidence." },
+  consul("http-addr", "CONSUL_HTTP_ADDR", "Address of the local agent: HOST:PORT, URL or unix:///path. Default: 127.0.0.1:8500."),
+  consul("http-ssl", "CONSUL_HTTP_SSL", "true: use https."),
+  consul("http-ssl-verify", "CONSUL_HTTP_SSL_VERIFY", "false: do not verify the agent's certificate."),
+  consul("ca-file", "CONSUL_CACERT", "CA certificate file."),
+  consul("ca-path", "CONSUL_CAPATH", "Folder of CA certificates."),
+  consul("client-cert", "CONSUL_CLIENT_CERT", "Client certificate file."),
+  consul("client-key", "CONSUL_CLIENT_KEY", "Client key file."),
+  consul("tls-server-name", "CONSUL_TLS_SERVER_NAME", "Name expected in the agent's certificate."),
+  consul("token", "CONSUL_HTTP_TOKEN", "ACL token.", { secret: true }),
+  consul("token-file", "CONSUL_HTTP_TOKEN_FILE", "File with the ACL token; read again when it changes."),
+  consul("http-auth", "CONSUL_HTTP_AUTH", "USER:PASSWORD of HTTP basic authentication.", { secret: true }),
+  consul("datacenter", "CONSUL_DATACENTER", "Datacenter to read."),
+  consul("namespace", "CONSUL_NAMESPACE", "Consul Enterprise only: refused."),
+  consul("partition", "CONSUL_PARTITION", "Consul Enterprise only: refused."),
+  nomad("addr", "NOMAD_ADDR", "Address of the local Nomad agent. Default: http://127.0.0.1:4646."),
+  nomad("region", "NOMAD_REGION", "Region."),
+  nomad("namespace", "NOMAD_NAMESPACE", "Namespace."),
+  nomad("ca-file", "NOMAD_CACERT", "CA certificate file."),
+  nomad("ca-path", "NOMAD_CAPATH", "Folder of CA certificates."),
+  nomad("client-cert", "NOMAD_CLIENT_CERT", "Client certificate file."),
+  nomad("client-key", "NOMAD_CLIENT_KEY", "Client key file."),
+  nomad("tls-server-name", "NOMAD_TLS_SERVER_NAME", "Name expected in the agent's certificate."),
+  nomad("skip-verify", "NOMAD_SKIP_VERIFY", "true: do not verify the agent's certificate."),
+  nomad("token", "NOMAD_TOKEN", "ACL token.", { secret: true }),
+  { name: "log-level", env: "IBRL_LOG_LEVEL", kind: "choice", group: "Logging", default: "info", choices: ["debug", "info", "warn", "error"], help: "Least level that is logged; debug shows every reading." },
+  { name: "log-format", env: "IBRL_LOG_FORMAT", kind: "choice", group: "Logging", default: "auto", choices: ["auto", "json", "text"], help: "auto: text on a terminal, JSON lines elsewhere." },
+  { name: "beat", env: "IBRL_BEAT", kind: "duration", group: "Timing", default: "5s", min: 200, max: 60_000, help: "Period of measuring, of the TTL pass and, in a small cluster, of user events." },
+  { name: "heartbeat-min", env: "IBRL_HEARTBEAT_MIN", kind: "duration", group: "Timing", default: "100s", min: 1_000, max: 86_400_000, help: "Shortest period at which an unchanged catalog entry and KV state are written again; grows with the cluster." },
+  { name: "validity-min", env: "IBRL_VALIDITY_MIN", kind: "duration", group: "Timing", default: "300s", min: 3_000, max: 86_400_000, help: "Shortest validity of a signed record; at least three heartbeats." },
+] as const satisfies readonly SettingSpec[];
+
+export type SettingName = (typeof SETTINGS)[number]["name"];
+/** Setting name to text, or texts for a list; absent where nothing said it. */
+export type RawSettings = Partial<Record<string, string | readonly string[] | boolean | number>>;
+
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+  constructor(
+    /** Where the value came from, as a person would name it: `--beat`, `IBRL_BEAT`, `"beat" in FILE`. */
+    readonly where: string,
+    message: string,
+  ) {
+    super(`${where}: ${message}`);
+  }
+}
+
+export interface HostPort {
+  host: string;
+  port: number;
+}
+
+export interface SidecarSettings {
+  stateDir: string;
+  nodeName: string;
+  advertiseAddr?: string;
+  capabilities: readonly string[];
+  grpcBind: HostPort;
+  httpBind: HostPort;
+  insecureBind: boolean;
+  beaconEndpoint: string;
+  beaconPrice: string;
+  beaconReputation: number;
+  /** CONSUL_* and NOMAD_* by their variable names, whatever brought them. */
+  consulEnv: Record<string, string | undefined>;
+  nomadEnv: Record<string, string | undefined>;
+  logLevel: "debug" | "info" | "warn" | "error";
+  logFormat: "auto" | "json" | "text";
+  beatMs: number;
+  heartbeatMinMs: number;
+  validityMinMs: number;
+}
+
+export interface SettingSources {
+  flags: RawSettings;
+  env: Record<string, string | undefined>;
+  file?: { path: string; content: RawSettings };
+  hostname: string;
+  isRoot: boolean;
+}
+
+/** Throws SettingsError naming the first source that is wrong. */
+export function resolveSettings(sources: SettingSources): SidecarSettings {
+  refuseUnknownKeys(sources.file);
+  const found = new Map(SETTINGS.map((spec) => [spec.name, lookUp(spec, sources)]));
+  const text = (name: SettingName) => textOf(found.get(name));
+  const number = (name: SettingName) => numberOf(found.get(name));
+  const settings: SidecarSettings = {
+    stateDir: text("state-dir") ?? (sources.isRoot ? "/var/lib/hypercore-ibrl" : join(homedir(), ".local/state/hypercore-ibrl")),
+    nodeName: text("node-name") ?? sources.hostname,
+    capabilities: listOf(found.get("capability")),
+    grpcBind: hostPortOf(found.get("grpc-bind-addr")),
+    httpBind: hostPortOf(found.get("http-bind-addr")),
+    insecureBind: text("insecure-bind") === "true",
+    beaconEndpoint: text("beacon-endpoint") ?? "",
+    beaconPrice: text("beacon-price") ?? "",
+    beaconReputation: number("beacon-reputation"),
+    consulEnv: {},
+    nomadEnv: {},
+    logLevel: text("log-level") as SidecarSettings["logLevel"],
+    logFormat: text("log-format") as SidecarSettings["logFormat"],
+    beatMs: number("beat"),
+    heartbeatMinMs: number("heartbeat-min"),
+    validityMinMs: number("validity-min"),
+  };
+  const advertise = text("advertise-addr");
+  if (advertise !== undefined) settings.advertiseAddr = advertise;
+  for (const spec of SETTINGS as readonly SettingSpec[]) {
+    const env = spec.group === "Consul" ? settings.consulEnv : spec.group === "Nomad" ? settings.nomadEnv : undefined;
+    if (env !== undefined) env[spec.env] = text(spec.name as SettingName);
+  }
+  return settings;
+}
+
+interface Found {
+  spec: SettingSpec;
+  where: string;
+  value: string | readonly string[];
+}
+
+function lookUp(spec: SettingSpec, { flags, env, file }: SettingSources): Found | undefined {
+  const flag = flags[spec.name];
+  if (flag !== undefined) return { spec, where: `--${spec.name}`, value: plain(flag) };
+  const variable = env[spec.env];
+  if (variable !== undefined && variable !== "") return { spec, where: spec.env, value: variable };
+  const inFile = file?.content[spec.name];
+  if (inFile !== undefined) return { spec, where: `"${spec.name}" in ${file?.path ?? ""}`, value: plain(inFile) };
+  return spec.default === undefined ? undefined : { spec, where: `default of --${spec.name}`, value: spec.default };
+}
+
+function plain(value: string | readonly string[] | boolean | number): string | readonly string[] {
+  return typeof value === "boolean" || typeof value === "number" ? String(value) : value;
+}
+
+function textOf(found: Found | undefined): string | undefined {
+  if (found === undefined) return undefined;
+  const { spec, where, value } = found;
+  if (typeof value !== "string") throw new SettingsError(where, "takes one value, not a list");
+  if (spec.kind === "choice" && !(spec.choices ?? []).includes(value)) {
+    throw new SettingsError(where, `${JSON.stringify(value)} is not one of ${(spec.choices ?? []).join(", ")}`);
+  }
+  if (spec.kind === "boolean" && value !== "true" && value !== "false") {
+    throw new SettingsError(where, `${JSON.stringify(value)} is neither true nor false`);
+  }
+  return value;
+}
+
+function numberOf(found: Found | undefined): number {
+  const value = textOf(found);
+  if (found === undefined || value === undefined) throw new Error("a number setting without a default");
+  const { spec, where } = found;
+  const parsed = spec.kind === "duration" ? parseDuration(value) : /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+  const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
+  if (!(parsed >= min && parsed <= max)) {
+    const unit = spec.kind === "duration" ? " (a duration: 500ms, 5s, 2m, 1h)" : "";
+    const range = spec.kind === "duration" ? `${String(min)}ms to ${String(max)}ms` : `${String(min)} to ${String(max)}`;
+    throw new SettingsError(where, `${JSON.stringify(value)} is not within ${range}${unit}`);
+  }
+  return parsed;
+}
+
+/** Milliseconds, or NaN. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+  if (match === null) return Number.NaN;
+  const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as "ms" | "s" | "m" | "h"];
+  return Number(match[1]) * unitMs;
+}
+
+function listOf(found: Found | undefined): string[] {
+  if (found === undefined) return [];
+  const items = typeof found.value === "string" ? found.value.split(",") : [...found.value];
+  return items.map((item) => item.trim()).filter((item) => item !== "");
+}
+
+function hostPortOf(found: Found | undefined): HostPort {
+  const value = textOf(found) ?? "";
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw new SettingsError(found?.where ?? "", `${JSON.stringify(value)} is not HOST:PORT (an IPv6 host in brackets, port 0 to 65535)`);
+  }
+  return { host: match[1] ?? match[2] ?? "", port };
+}
+
+function refuseUnknownKeys(file: SettingSources["file"]): void {
+  for (const [key, value] of Object.entries(file?.content ?? {})) {
+    const where = `"${key}" in ${file?.path ?? ""}`;
+    if (!SETTINGS.some((spec) => spec.name === key)) {
+      const near = SETTINGS.find((spec) => spec.name.includes(key) || key.includes(spec.name) || spec.name.replace(/-/g, "") === key.replace(/[-_]/g, "").toLowerCase());
+      throw new SettingsError(where, `no such setting${near === undefined ? "; see docs/settings.md" : `; did you mean "${near.name}"?`}`);
+    }
+    const isList = Array.isArray(value) && value.every((item) => typeof item === "string");
+    if (!isList && !["string", "number", "boolean"].includes(typeof value)) {
+      throw new SettingsError(where, "takes a string, a number, true, false, or a list of strings");
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Reads the whole states of all nodes from KV, on demand: states are large and seldom asked for, so nothing watches
+ * them. A document is opened once; the same bytes give the same result until they expire.
+ */
+import { parseStateDocument, NODES_PREFIX, STATE_SUFFIX, stateAgrees } from "../beacon/documents.js";
+import { DEFAULT_SKEW_MS, open, STATE, type Verified } from "../beacon/envelope.js";
+import type { KeyAdmission } from "../beacon/keys.js";
+import { compareOrder, type NodeState } from "../beacon/record.js";
+import { reject, type Rejection } from "../beacon/rejection.js";
+import type { Clock } from "./clock.js";
+import type { ConsulApi, KvEntry, ReadOptions } from "./consul-api.js";
+
+/** Consul's own limit of a value; anything larger under our prefix is not ours. */
+const MAX_DOCUMENT_BYTES = 512 * 1024;
+
+export type StateVerdict = { ok: true; verified: Verified<NodeState> } | Rejection;
+
+export class StateReader {
+  /** By node: the value last seen and what became of it. */
+  readonly #opened = new Map<string, { value: string; verdict: StateVerdict }>();
+  /** By node and key: the newest state accepted, while it is valid: no older one takes its place, whatever stood there between. */
+  readonly #newest = new Map<string, Verified<NodeState>>();
+
+  constructor(
+    private readonly consul: Pick<ConsulApi, "kvList">,
+    private readonly keys: KeyAdmission,
+    private readonly clock: Clock,
+    private readonly onRejected: (node: string, rejection: Rejection) => void = () => {},
+  ) {}
+
+  /** By node name. Rejects with ConsulError. */
+  async read(datacenter: string, options: ReadOptions = {}): Promise<Map<string, StateVerdict>> {
+    const { value: entries, oversized } = await this.consul.kvList(NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
+    const states = new Map<string, StateVerdict>();
+    for (const entry of entries) {
+      const node = nodeOf(entry.key);
+      if (node === undefined || oversized.includes(entry.key)) continue;
+      states.set(node, this.#verdictOn(entry, node, datacenter));
+    }
+    for (const key of oversized) {
+      const node = nodeOf(key);
+      if (node !== undefined) states.set(node, reject("oversized", `${key} holds more than ${String(MAX_DOCUMENT_BYTES)} bytes`));
+    }
+    for (const node of this.#opened.keys()) if (!states.has(node)) this.#opened.delete(node);
+    for (const [of, newest] of this.#newest) if (isPast(newest, this.clock.nowMs())) this.#newest.delete(of);
+    return states;
+  }
+
+  #verdictOn(entry: KvEntry, node: string, datacenter: string): StateVerdict {
+    const value = Buffer.from(entry.value).toString("latin1");
+    const before = this.#opened.get(node);
+    if (before !== undefined && before.value === value && !isOver(before.verdict, this.clock.nowMs())) return before.verdict;
+    const verdict = this.#inOrder(node, openState(entry.value, node, datacenter, this.keys, this.clock.nowMs()));
+    this.#opened.set(node, { value, verdict });
+    if (!verdict.ok && before?.value !== value) this.onRejected(node, verdict);
+    return verdict;
+  }
+
+  #inOrder(node: string, verdict: StateVerdict): StateVerdict {
+    if (!verdict.ok) return verdict;
+    const { verified } = verdict;
+    const of = `${node}\0${verified.key.hex}`;
+    const newest = this.#newest.get(of);
+    if (newest !== undefined && compareOrder(verified.record, newest.record) < 0) {
+      return reject("superseded", `${orderOf(verified)} is older than ${orderOf(newest)}, which was read before`);
+    }
+    this.#newest.set(of, verified);
+    return verdict;
+  }
+}
+
+function orderOf({ record }: Verified<NodeState>): string {
+  return `epoch ${String(record.epoch)} sequence ${String(record.sequence)}`;
+}
+
+function openState(value: Uint8Array, node: string, datacenter: string, keys: KeyAdmission, nowMs: number): StateVerdict {
+  const document = parseStateDocument(value);
+  if (document === null) return reject("malformed-envelope", "the KV value is no state document");
+  const opened = open(STATE, document.sealed, { keys, nowMs, skewMs: DEFAULT_SKEW_MS, datacenter, node });
+  if (opened.ok && !stateAgrees(document, opened.verified)) {
+    return reject("readable-mismatch", "the readable state in KV is not what the sealed state says");
+  }
+  return opened;
+}
+
+function isOver(verdict: StateVerdict, nowMs: number): boolean {
+  // A rejected document may become valid only by our clock moving on; looking again is cheap enough.
+  if (!verdict.ok) return verdict.reason === "issued-in-future";
+  return isPast(verdict.verified, nowMs);
+}
+
+function isPast({ record }: Verified<NodeState>, nowMs: number): boolean {
+  return nowMs - record.issuedAtMs > record.validityMs;
+}
+
+/** `ibrl/v1/nodes/<node>/state` → node. */
+function nodeOf(key: string): string | undefined {
+  if (!key.startsWith(NODES_PREFIX) || !key.endsWith(STATE_SUFFIX)) return undefined;
+  const node = key.slice(NODES_PREFIX.length, -STATE_SUFFIX.length);
+  return node === "" || node.includes("/") ? undefined : node;
+}

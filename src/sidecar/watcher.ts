@@ -1,0 +1,134 @@
+/**
+ * The watch loop: one blocking query on the catalog side, user events, and the pins in KV; everything read goes
+ * through the intake. Reads are spaced by the cadence, so that N sidecars do not cost the servers N².
+ */
+import { EVENT_NAME, SERVICE_NAME } from "../beacon/documents.js";
+import type { PinBook } from "../beacon/pins.js";
+import type { Registry } from "../beacon/registry.js";
+import type { Backoff } from "./backoff.js";
+import { learnPins, livenessOf, takeIn } from "./catalog.js";
+import type { Clock } from "./clock.js";
+import { type ConsulApi, ConsulError, type Read, type ServiceInstance, type UserEvent } from "./consul-api.js";
+import type { Intake } from "./intake.js";
+
+export interface WatchObserver {
+  /** One outcome for each read: undefined, or why it failed. */
+  catalogRead(error: unknown): void;
+  /** How old the answer may be, as the server says it. */
+  lastContact(ms: number | null): void;
+  pinsRead(error: unknown): void;
+  swept(expired: readonly string[], forgotten: readonly string[]): void;
+}
+
+/** Well under the 10 min that Consul allows, so that a half-open connection is noticed. */
+const BLOCK_MS = 60_000;
+
+export class Watcher {
+  #sidecars: ReadonlyMap<string, boolean> = new Map();
+  #filled = false;
+  #pinsAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly deps: {
+      consul: ConsulApi;
+      clock: Clock;
+      backoff: Backoff;
+      registry: Registry;
+      pins: PinBook;
+      intake: Intake;
+      observer: WatchObserver;
+      datacenter: () => string | undefined;
+      minReadMs: () => number;
+      heartbeatMs: () => number;
+    },
+  ) {}
+
+  /** Node names that run a sidecar, and whether it is alive, as read last. */
+  get sidecars(): ReadonlyMap<string, boolean> {
+    return this.#sidecars;
+  }
+
+  /** Whether the catalog was read once. */
+  get filled(): boolean {
+    return this.#filled;
+  }
+
+  /** Takes in a user event's payload; events name no node and may come from anybody. */
+  onEvent(event: UserEvent): void {
+    const datacenter = this.deps.datacenter();
+    if (event.name === EVENT_NAME && datacenter !== undefined) this.deps.intake.accept(event.payload, { carrier: "event", datacenter });
+  }
+
+  /** Reads the catalog until the signal aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, backoff, observer } = this.deps;
+    let index: string | undefined;
+    while (!signal.aborted) {
+      const datacenter = this.deps.datacenter();
+      if (datacenter === undefined) {
+        await clock.sleep(200, signal);
+        continue;
+      }
+      const startedMs = clock.monoMs();
+      try {
+        const read = await this.#readCatalog(index, signal);
+        index = nextIndex(index, read.index);
+        await this.#learnPins(datacenter, read.value, signal);
+        takeIn(read.value, datacenter, this.deps.registry, this.deps.intake);
+        this.#sidecars = livenessOf(read.value);
+        this.#filled = true;
+        backoff.reset();
+        observer.catalogRead(undefined);
+        observer.lastContact(read.lastContactMs);
+      } catch (error) {
+        if (signal.aborted) return;
+        index = undefined;
+        observer.catalogRead(error);
+        await clock.sleep(backoff.next(), signal);
+      }
+      this.sweep();
+      await clock.sleep(this.deps.minReadMs() - (clock.monoMs() - startedMs), signal);
+    }
+  }
+
+  /** Also called on every beat: records end on time although the catalog is quiet. */
+  sweep(): void {
+    const { registry, clock, observer } = this.deps;
+    const { expired, forgotten } = registry.sweep(clock.monoMs());
+    if (expired.length + forgotten.length > 0) observer.swept(expired, forgotten);
+  }
+
+  /** After a gap in the events: what they said stands in the catalog too. */
+  async resync(signal: AbortSignal): Promise<void> {
+    const datacenter = this.deps.datacenter();
+    if (datacenter === undefined) return;
+    const { value } = await this.deps.consul.serviceInstances(SERVICE_NAME, { consistency: "stale", signal });
+    takeIn(value, datacenter, this.deps.registry, this.deps.intake);
+  }
+
+  #readCatalog(index: string | undefined, signal: AbortSignal): Promise<Read<ServiceInstance[]>> {
+    const blocking = index === undefined ? {} : { index, waitMs: BLOCK_MS };
+    return this.deps.consul.serviceInstances(SERVICE_NAME, { consistency: "stale", signal, ...blocking });
+  }
+
+  /** Pins change once in a node's life: read when a node is new to us, and each heartbeat to notice a rewritten one. */
+  async #learnPins(datacenter: string, instances: readonly ServiceInstance[], signal: AbortSignal): Promise<void> {
+    const { clock, pins, observer, heartbeatMs } = this.deps;
+    const isNew = instances.some(({ node }) => !this.#sidecars.has(node));
+    if (!isNew && clock.monoMs() - this.#pinsAtMs < heartbeatMs()) return;
+    try {
+      await learnPins(this.deps.consul, datacenter, pins, { consistency: "stale", signal });
+      this.#pinsAtMs = clock.monoMs();
+      observer.pinsRead(undefined);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ConsulError)) throw error;
+      observer.pinsRead(error); // without them a new key is trusted on first use, as the mode says
+    }
+  }
+}
+
+/** Consul's rule for blocking queries: an index that went backwards or is not positive starts over. */
+function nextIndex(before: string | undefined, now: string): string | undefined {
+  const value = BigInt(/^\d+$/.test(now) ? now : "0");
+  return value < 1n || (before !== undefined && value < BigInt(before)) ? undefined : now;
+}

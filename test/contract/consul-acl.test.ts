@@ -1,0 +1,132 @@
+/** A real agent with ACLs that deny by default: tokens, their file, and the permission that is missing. */
+import { randomUUID } from "node:crypto";
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ConsulApi } from "../../src/sidecar/consul-api.js";
+import { type OneAgent, START_WITHIN_MS, startOneAgent } from "./one-agent.js";
+
+const MANAGEMENT = randomUUID();
+
+describe("ACL tokens on a real agent", () => {
+  let one: OneAgent;
+  let serial = 0;
+
+  beforeAll(async () => {
+    one = await startOneAgent(() => ({
+      acl: { enabled: true, default_policy: "deny", tokens: { initial_management: MANAGEMENT, agent: MANAGEMENT } },
+    }));
+  }, START_WITHIN_MS);
+  afterAll(() => one?.stop(), 60_000);
+
+  /** The secret of a new token that has these rules. */
+  async function tokenWith(rules: string): Promise<string> {
+    const access = ["-http-addr", one.agent.httpAddr, "-token", MANAGEMENT];
+    serial += 1;
+    await one.consul("acl", "policy", "create", ...access, "-name", `policy-${serial}`, "-rules", rules);
+    const made = await one.consul("acl", "token", "create", ...access, "-policy-name", `policy-${serial}`, "-format", "json");
+    return (JSON.parse(made) as { SecretID: string }).SecretID;
+  }
+
+  const connectWith = (token: string): ConsulApi => one.connect({ CONSUL_HTTP_TOKEN: token });
+
+  const service = {
+    id: "ibrl-beacon",
+    name: "ibrl-beacon",
+    address: "127.0.0.1",
+    port: 0,
+    tags: [],
+    meta: {},
+    check: { id: "ibrl-beacon", name: "TTL", ttlMs: 60_000, deregisterAfterMs: 60_000 },
+  };
+  const refusals: [string, (api: ConsulApi) => Promise<unknown>, string | RegExp][] = [
+    ["agent.self", (api) => api.self(), /^agent:read on "contract-1"/],
+    ["registering", (api) => api.registerService(service), 'service:write on "ibrl-beacon"'],
+    ["writing a key", (api) => api.kvPut("ibrl/v1/x", "y"), 'key:write on "ibrl/v1/x"'],
+    ["deleting a key", (api) => api.kvDelete("ibrl/v1/x"), 'key:write on "ibrl/v1/x"'],
+    ["reading a key", (api) => api.kvGet("ibrl/v1/x"), 'key:read on "ibrl/v1/x"'],
+    ["firing an event", (api) => api.fireEvent("ibrl", new Uint8Array(1)), 'event:write on "ibrl"'],
+  ];
+
+  it.each(refusals)("names the permission that is missing for %s", async (_what, call, permission) => {
+    const named = { code: "permission", transient: false, fields: expect.objectContaining({ status: 403, permission: expect.stringMatching(permission) }) };
+    await expect(call(connectWith(await tokenWith('key_prefix "other/" { policy = "read" }')))).rejects.toMatchObject(named);
+  });
+
+  it("works with exactly the rules that it names", async () => {
+    const read = 'agent_prefix "" { policy = "read" } node_prefix "" { policy = "read" }';
+    const write = 'service "ibrl-beacon" { policy = "write" } key_prefix "ibrl/" { policy = "write" } event "ibrl" { policy = "write" }';
+    const rules = `${read} ${write}`;
+    const api = connectWith(await tokenWith(rules));
+    for (const [, call] of refusals) await expect(call(api)).resolves.not.toThrow();
+    await api.passTtl("ibrl-beacon", "ok");
+    await expect(api.events("ibrl")).resolves.toMatchObject({ value: [expect.objectContaining({ name: "ibrl" })] });
+  });
+
+  it("does not let events that were withheld pass for none", async () => {
+    await connectWith(MANAGEMENT).fireEvent("secret", new Uint8Array(1));
+    const api = connectWith(await tokenWith('event "other" { policy = "read" }'));
+    await expect(api.events("secret")).rejects.toMatchObject({ code: "permission", fields: { permission: 'event:read on "secret"' } });
+    await expect(api.events("")).resolves.toMatchObject({ value: [], filteredByAcl: true });
+  });
+
+  it("marks a catalog that the token sees in part", async () => {
+    const api = connectWith(await tokenWith('key_prefix "other/" { policy = "read" }'));
+    await expect(api.nodes()).resolves.toMatchObject({ value: [], filteredByAcl: true });
+    expect((await connectWith(MANAGEMENT).nodes()).filteredByAcl).toBeUndefined();
+  });
+
+  it("says that a token is unknown, without repeating it", async () => {
+    const token = randomUUID();
+    const error = await connectWith(token).nodes().catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "permission", message: expect.stringContaining("does not know the ACL token") });
+    expect(`${String(error)} ${JSON.stringify(error)}`).not.toContain(token);
+  });
+
+  describe("from a file", () => {
+    const rules = 'key_prefix "ibrl/" { policy = "write" }';
+    const path = () => join(one.folder, `token-${serial}`);
+
+    it("is read, with its newline, and wins over CONSUL_HTTP_TOKEN", async () => {
+      const file = path();
+      await writeFile(file, `${await tokenWith(rules)}\n`);
+      const api = one.connect({ CONSUL_HTTP_TOKEN: randomUUID(), CONSUL_HTTP_TOKEN_FILE: file });
+      await expect(api.kvPut("ibrl/file", "1")).resolves.toBe(true);
+    });
+
+    it("leaves the word to CONSUL_HTTP_TOKEN where it is empty", async () => {
+      const file = path();
+      await writeFile(file, "\n");
+      const api = one.connect({ CONSUL_HTTP_TOKEN: MANAGEMENT, CONSUL_HTTP_TOKEN_FILE: file });
+      await expect(api.kvPut("ibrl/file", "2")).resolves.toBe(true);
+    });
+
+    it("is read again when it is replaced, and kept while it is gone", async () => {
+      const file = path();
+      const [weak, strong] = [await tokenWith('key_prefix "other/" { policy = "read" }'), await tokenWith(rules)];
+      await writeFile(file, weak);
+      const api = one.connect({ CONSUL_HTTP_TOKEN_FILE: file });
+      await expect(api.kvPut("ibrl/file", "3")).rejects.toMatchObject({ code: "permission" });
+      await writeFile(`${file}.new`, strong);
+      await rename(`${file}.new`, file);
+      await expect(api.kvPut("ibrl/file", "4")).resolves.toBe(true);
+      await rename(file, `${file}.gone`);
+      await expect(api.kvPut("ibrl/file", "5")).resolves.toBe(true);
+    });
+
+    it("is named where it cannot be read, and used once it is there", async () => {
+      const file = join(one.folder, "later");
+      const api = one.connect({ CONSUL_HTTP_TOKEN_FILE: file });
+      await expect(api.self()).rejects.toMatchObject({ code: "permission", message: expect.stringContaining(`CONSUL_HTTP_TOKEN_FILE: cannot read ${file} (ENOENT)`) });
+      await writeFile(file, MANAGEMENT);
+      await expect(api.self()).resolves.toMatchObject({ nodeName: "contract-1" });
+    });
+
+    it("is named where it holds something else, which is not repeated", async () => {
+      const file = join(one.folder, "odd");
+      await writeFile(file, "two words");
+      const error = await one.connect({ CONSUL_HTTP_TOKEN_FILE: file }).self().catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: "permission", message: expect.stringContaining("CONSUL_HTTP_TOKEN_FILE") });
+      expect(String(error)).not.toContain("two words");
+    });
+  });
+});

@@ -1,0 +1,29 @@
+import type { ConsulConnection } from "../../src/sidecar/consul/connect.js";
+import { consulApiContract } from "./consul-api.contract.js";
+import { type OneAgent, START_WITHIN_MS, startOneAgent } from "./one-agent.js";
+
+describe("the adapter on a real agent", () => {
+  let one: OneAgent;
+  let api: ConsulConnection;
+
+  beforeAll(async () => {
+    one = await startOneAgent();
+    api = one.connect();
+  }, START_WITHIN_MS);
+  afterAll(() => one?.stop(), 60_000);
+
+  consulApiContract(() => api);
+
+  it("gives up a blocking read after its wait, by itself", async () => {
+    const { index } = await api.kvGet("quiet");
+    expect((await api.kvGet("quiet", { index, waitMs: 50 })).value).toBeNull();
+  });
+
+  it("reports an agent that is gone as unreachable, and finds it again when it is back", async () => {
+    await one.agent.stop();
+    await expect(api.self()).rejects.toMatchObject({ code: "unreachable", transient: true });
+    await one.agent.start();
+    await one.agent.waitReady();
+    await expect(api.self()).resolves.toMatchObject({ nodeName: "contract-1" });
+  }, 120_000);
+});

@@ -1,0 +1,63 @@
+/**
+ * The local cluster for tests: the same one as `hypercore dev`, on a set of ports away from a developer's, quiet, and
+ * checked at the end to have left nothing. Also `eventually`, the one way in which a test waits.
+ */
+import { existsSync } from "node:fs";
+import { type LocalCluster, type LocalClusterOptions, startLocalCluster } from "../../src/dev/local-cluster.js";
+import type { Progress } from "../../src/dev/progress.js";
+import { RunFolder } from "../../src/dev/run-folder.js";
+import { waitFor } from "../../src/dev/readiness.js";
+
+/** `hypercore dev` starts its search for free ports at 0. */
+export const TEST_FIRST_SHIFT = 5;
+export const TEST_FOLDER_PREFIX = "hypercore-test";
+
+export const quiet: Progress = {
+  note: () => {},
+  step: () => ({ update: () => {}, done: () => {}, fail: () => {} }),
+};
+
+/** Three nodes with a sidecar each unless told otherwise. */
+export function startTestCluster(options: Partial<LocalClusterOptions> = {}): Promise<LocalCluster> {
+  return startLocalCluster({
+    nodes: 3,
+    firstShift: TEST_FIRST_SHIFT,
+    folderPrefix: TEST_FOLDER_PREFIX,
+    env: process.env,
+    progress: quiet,
+    ...options,
+  });
+}
+
+/** Undefined (it failed to start, which beforeAll has told) is fine. Throws where a process or the folder is left. */
+export async function stopTestCluster(cluster: LocalCluster | undefined): Promise<void> {
+  if (!cluster) return;
+  await cluster.stop();
+  const left = cluster.survivors();
+  if (left.length > 0) throw new Error(`Processes are left of ${cluster.folder}: ${left.join(", ")}`);
+  if (existsSync(cluster.folder)) throw new Error(`${cluster.folder} is left`);
+}
+
+/** A folder for the processes and files of one test file; `remove()` it in afterAll. */
+export function testRunFolder(): RunFolder {
+  return RunFolder.create(TEST_FOLDER_PREFIX);
+}
+
+/**
+ * Calls `attempt` until it neither throws (so `expect` may stand in it) nor returns false; resolves with what it returns.
+ * Rejects with the last reason after `timeoutMs`.
+ */
+export function eventually<T>(
+  attempt: (signal: AbortSignal) => Promise<T> | T,
+  { timeoutMs = 30_000, everyMs = 200 }: { timeoutMs?: number; everyMs?: number } = {},
+): Promise<T> {
+  return waitFor(
+    "what the test waits for",
+    async (signal) => {
+      const result = await attempt(signal);
+      if (result === false) throw new Error("still false");
+      return { result };
+    },
+    { timeoutMs, everyMs },
+  ).then(({ result }) => result);
+}

@@ -1,0 +1,176 @@
+/** A real Nomad with mutual TLS and ACLs: who is let in, what an error names, and what a narrow token must not turn into zero. */
+import { execFile } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { findBinary } from "../../src/dev/binaries.js";
+import { NomadAgent } from "../../src/dev/nomad-agent.js";
+import { defaultAddressing, type NodeEndpoints, type PortSet, reservePorts } from "../../src/dev/ports.js";
+import { waitFor } from "../../src/dev/readiness.js";
+import { RunFolder } from "../../src/dev/run-folder.js";
+import { withoutClusterVariables } from "../../src/dev/local-cluster.js";
+import { createNomadClient } from "../../src/sidecar/nomad/client.js";
+import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
+import { NomadError } from "../../src/sidecar/nomad-api.js";
+import { type LocalNomad, readLocalNomad } from "../../src/sidecar/readings/local-nomad.js";
+import { workloadsOf } from "../../src/sidecar/readings/workloads.js";
+
+const START_MS = 600_000; // the program may have to be built first
+const SEEN_MS = 60_000;
+const quiet = { note: () => {}, step: () => ({ update: () => {}, done: () => {}, fail: () => {} }) };
+const NARROW = 'agent { policy = "read" }\nnode { policy = "read" }\n';
+const FULL = `${NARROW}namespace "*" { policy = "read" }\n`;
+const JOB = `job "sleeper" {
+  type = "batch"
+  group "sleepers" {
+    task "sleep" {
+      driver = "raw_exec"
+      config {
+        command = "sleep"
+        args    = ["600"]
+      }
+    }
+  }
+}`;
+
+let run: RunFolder;
+let ports: PortSet;
+let agent: NomadAgent;
+let binary: string;
+let tls: Record<string, string>;
+let managementToken: string;
+
+beforeAll(async () => {
+  binary = (await findBinary("nomad", { env: process.env, progress: quiet })).path;
+  ports = await reservePorts(1, defaultAddressing(), 5);
+  run = RunFolder.create("hypercore-nomad-secured");
+  const { address, ports: own } = ports.endpoints[0] as NodeEndpoints;
+  const folder = join(run.path, "node-1");
+  const pem = (name: string): string => join(folder, name);
+  await mkdir(folder);
+  for (const args of [["ca", "create"], ["cert", "create", "-server"], ["cert", "create", "-cli"]]) {
+    await promisify(execFile)(binary, ["tls", ...args], { cwd: folder });
+  }
+  tls = {
+    NOMAD_ADDR: `https://${address}:${String(own.nomadHttp)}`,
+    NOMAD_CACERT: pem("nomad-agent-ca.pem"),
+    NOMAD_CLIENT_CERT: pem("global-cli-nomad.pem"),
+    NOMAD_CLIENT_KEY: pem("global-cli-nomad-key.pem"),
+    NOMAD_TLS_SERVER_NAME: "server.global.nomad",
+  };
+  agent = new NomadAgent({
+    nodeName: "node-1",
+    address,
+    ports: own,
+    bootstrapExpect: 1,
+    client: true,
+    serverSerf: [],
+    serverRpc: [`${address}:${String(own.nomadRpc)}`],
+    consulAddr: `${address}:${String(own.consulHttp)}`, // nobody listens there: a Nomad without Consul
+    datacenter: "dc1",
+    binary,
+    folder,
+    host: { run, env: withoutClusterVariables(process.env) },
+    extraConfig: {
+      acl: { enabled: true },
+      tls: {
+        http: true,
+        verify_https_client: true,
+        ca_file: tls["NOMAD_CACERT"],
+        cert_file: pem("global-server-nomad.pem"),
+        key_file: pem("global-server-nomad-key.pem"),
+      },
+    },
+  });
+  await agent.start();
+  managementToken = await waitFor("ACLs", async () => secretOf(await nomad({}, "acl", "bootstrap", "-json")), { timeoutMs: SEEN_MS });
+}, START_MS);
+
+afterAll(async () => {
+  await agent?.stop();
+  await run?.remove();
+  ports?.release();
+}, SEEN_MS);
+
+/** Nomad's own command line, with the same variables as our client. */
+async function nomad(env: Record<string, string>, ...args: string[]): Promise<string> {
+  const all = { ...withoutClusterVariables(process.env), ...tls, ...env };
+  return (await promisify(execFile)(binary, args, { env: all })).stdout;
+}
+
+function secretOf(json: string): string {
+  return (JSON.parse(json) as { SecretID: string }).SecretID;
+}
+
+async function tokenFor(policy: string, rules: string): Promise<string> {
+  const file = join(run.path, `${policy}.hcl`);
+  await writeFile(file, rules);
+  const env = { NOMAD_TOKEN: managementToken };
+  await nomad(env, "acl", "policy", "apply", policy, file);
+  return secretOf(await nomad(env, "acl", "token", "create", "-json", `-policy=${policy}`));
+}
+
+async function read(env: Record<string, string>): Promise<LocalNomad> {
+  const client = await createNomadClient(nomadSettingsFrom({ ...tls, ...env }));
+  return readLocalNomad(client, { hostname: hostname() });
+}
+
+async function failure(env: Record<string, string | undefined>): Promise<NomadError> {
+  const client = await createNomadClient(nomadSettingsFrom({ ...tls, ...env }));
+  const error = await client.self().catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(NomadError);
+  return error as NomadError;
+}
+
+test("without a token the error names the rule that is missing", async () => {
+  const { code, fields } = await failure({});
+  expect([code, fields.permission]).toEqual(["permission", "agent:read"]);
+});
+
+test("a token that nobody gave is refused, and is not repeated", async () => {
+  const token = "5ec2e700-0000-4000-8000-000000000000";
+  const { code, message } = await failure({ NOMAD_TOKEN: token });
+  expect([code, message.includes(token)]).toEqual(["permission", false]);
+});
+
+test.each([
+  ["a certificate for another name", { NOMAD_TLS_SERVER_NAME: "server.elsewhere.nomad" }],
+  ["an authority that is not ours", { NOMAD_CACERT: undefined }],
+  ["no client certificate", { NOMAD_CLIENT_CERT: undefined, NOMAD_CLIENT_KEY: undefined }],
+])("with %s there is no connection, which is not the absence of Nomad", async (_, env) => {
+  const { code, absent } = await failure(env);
+  expect([code, absent]).toEqual(["unreachable", false]);
+});
+
+test("a name that does not match passes where verification is turned off", async () => {
+  const env = { NOMAD_TLS_SERVER_NAME: "server.elsewhere.nomad", NOMAD_SKIP_VERIFY: "true", NOMAD_TOKEN: managementToken };
+  expect((await read(env)).node.value?.name).toBe("node-1");
+});
+
+test("a token without read-job leaves workloads unknown where there are some; with it they are seen", async () => {
+  const narrow = { NOMAD_TOKEN: await tokenFor("narrow", NARROW) };
+  const full = { NOMAD_TOKEN: await tokenFor("full", FULL) };
+  expect(workloadsOf((await read(narrow)).allocations)).toEqual({ value: [] });
+
+  const file = join(run.path, "sleeper.hcl");
+  await writeFile(file, JOB);
+  const management = { NOMAD_TOKEN: managementToken };
+  // The node may still be fingerprinting raw_exec: the evaluation then waits, so the command must not.
+  await nomad(management, "job", "run", "-detach", file);
+  await waitFor("running", async () => {
+    const { value } = workloadsOf((await read(full)).allocations);
+    return value?.some(({ status }) => status === "running") ? true : undefined;
+  }, { timeoutMs: SEEN_MS });
+
+  const hidden = await read(narrow);
+  expect(hidden.node.value?.drivers.get("raw_exec")).toEqual({ detected: true, healthy: true });
+  expect(hidden.allocations.reason).toBe("nomad-allocations-hidden");
+
+  await nomad(management, "job", "stop", "-purge", "-detach", "sleeper");
+  // Until the client has let go of it, so that no mount of Nomad's stays behind in our folder.
+  await waitFor("nothing hidden", async () => {
+    await nomad(management, "system", "gc");
+    return (await read(narrow)).allocations.value?.length === 0 ? true : undefined;
+  }, { timeoutMs: SEEN_MS, everyMs: 1_000 });
+}, 2 * SEEN_MS);

@@ -1,0 +1,261 @@
+/** The HTTP side over real sockets: the ancestor's JSON, and what a hostile client gets. */
+import { connect } from "node:net";
+import { pino } from "pino";
+import { Gauge, Registry } from "prom-client";
+import type { NodeView } from "../../src/beacon/node-view.js";
+import type { ReadyStatus } from "../../src/sidecar/api/cluster-reader.js";
+import { HttpApi, type HttpApiOptions } from "../../src/sidecar/api/http-server.js";
+import type { HostPort } from "../../src/sidecar/settings.js";
+import { identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
+
+const silent = pino({ level: "silent" });
+const place = { id: "5f3c2d1e-0a9b-4c8d-8e7f-112233445566", address: "192.0.2.17", datacenter: "dc1" };
+const views: NodeView[] = [
+  {
+    ...place, name: "node-a", trust: "pinned", alive: true,
+    beacon: verifiedBeacon({ node: "node-a", queueDepth: 0, lossRatio: 0 }),
+    state: verifiedState({ node: "node-a", workloads: [workload(1)] }),
+  },
+  { ...place, name: "node-b", trust: "no-sidecar" },
+];
+const ready: ReadyStatus = { ready: true, consul: "connected", standalone: false };
+
+const started: HttpApi[] = [];
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((api) => api.close(0)));
+});
+
+async function serve(options: Partial<HttpApiOptions> = {}): Promise<HostPort & { url: string; api: HttpApi }> {
+  const api = new HttpApi({
+    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: silent, registry: new Registry(),
+    reader: { list: async () => views }, readiness: { status: () => ready }, ...options,
+  });
+  started.push(api);
+  const bound = await api.start();
+  return { ...bound, url: `http://127.0.0.1:${String(bound.port)}`, api };
+}
+
+/** Sends bytes as they are; resolves with all that came when the server closes the connection. */
+function raw({ host, port }: HostPort, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    let got = "";
+    const socket = connect(port, host, () => socket.write(text));
+    socket.on("data", (chunk) => (got += chunk.toString("latin1")));
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(got));
+  });
+}
+
+describe("/list", () => {
+  test.each(["GET", "POST"])("%s answers the ancestor's JSON with what a client verifies beside it", async (method) => {
+    const { url } = await serve();
+    const answer = await fetch(`${url}/list`, { method });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
+    const base64 = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("base64");
+    const [a] = views;
+    expect(await answer.json()).toEqual({
+      response: {
+        states: [
+          {
+            node: { id: place.id, ip: place.address, name: "node-a", datacenter: "dc1" },
+            trust: "pinned", alive: true,
+            sealed_beacon: base64(a?.beacon?.sealed), sealed_state: base64(a?.state?.sealed), state_signature: base64(a?.state?.signature),
+            beacon: {
+              beacon_node_id: Buffer.from(identity(1).publicKey.subarray(0, 8)).toString("hex"),
+              node_signature: base64(a?.beacon?.signature), timestamp: NOW_MS / 1000, node_capabilities: ["container", "vm"],
+              latency_ms: 12.35, jitter_ms: 1, packet_loss: 0, queue_depth: 0, price_per_gb: 0.01,
+            },
+            workloads: [{ id: workload(1).id }],
+          },
+          { node: { id: place.id, ip: place.address, name: "node-b", datacenter: "dc1" }, trust: "no-sidecar" },
+        ],
+      },
+    });
+  });
+
+  test("no node is an empty response", async () => {
+    const { url } = await serve({ reader: { list: async () => [] } });
+    expect(await (await fetch(`${url}/list`)).json()).toEqual({ response: {} });
+  });
+
+  test("HEAD has the headers of GET and no body", async () => {
+    const { url } = await serve();
+    const [head, get] = [await fetch(`${url}/list`, { method: "HEAD" }), await fetch(`${url}/list`)];
+    expect(await head.text()).toBe("");
+    expect(head.headers.get("content-length")).toBe(String((await get.arrayBuffer()).byteLength));
+  });
+
+  test("a failure is 400 with the error, logged", async () => {
+    const lines: string[] = [];
+    const logger = pino({ level: "error" }, { write: (line: string) => void lines.push(line) });
+    const { url } = await serve({ logger, reader: { list: async () => Promise.reject(new Error("no registry")) } });
+    const answer = await fetch(`${url}/list`);
+    expect([answer.status, await answer.json()]).toEqual([400, { error: "no registry" }]);
+    expect(lines.join("")).toMatch(/http request failed/);
+  });
+
+  test("the reader hears of a client that goes away", async () => {
+    let heard: () => void = () => {};
+    let asked: () => void = () => {};
+    const aborted = new Promise<void>((resolve) => (heard = resolve));
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    const { url } = await serve({
+      reader: {
+        list: (options) =>
+          new Promise((_resolve, reject) => {
+            options?.signal?.addEventListener("abort", () => (heard(), reject(new Error("aborted"))));
+            asked();
+          }),
+      },
+    });
+    const client = new AbortController();
+    const answer = fetch(`${url}/list`, { signal: client.signal }).catch(() => "gone");
+    await reached;
+    client.abort();
+    expect(await answer).toBe("gone");
+    await aborted;
+  });
+});
+
+describe("the other paths", () => {
+  test.each([
+    ["POST", "/spawn", 501, /nomad job run/, null],
+    ["POST", "/stop?id=x", 501, /nomad job stop/, null],
+    ["GET", "/logs?id=x", 501, /nomad alloc logs/, null],
+    ["GET", "/stop?id=x", 405, /any web page/, "POST"],
+    ["GET", "/spawn", 405, /any web page/, "POST"],
+    ["DELETE", "/list", 405, /takes GET, HEAD, POST/, "GET, HEAD, POST"],
+    ["POST", "/metrics", 405, /takes GET, HEAD/, "GET, HEAD"],
+    ["OPTIONS", "/list", 405, /takes/, "GET, HEAD, POST"],
+    ["GET", "/", 404, /\/list/, null],
+    ["GET", "/list/", 404, /no such path/, null],
+    ["GET", "/__proto__", 404, /no such path/, null],
+  ])("%s %s answers %i", async (method, path, status, error, allow) => {
+    const { url } = await serve();
+    const answer = await fetch(url + path, { method });
+    expect(answer.status).toBe(status);
+    expect(((await answer.json()) as { error: string }).error).toMatch(error);
+    expect(answer.headers.get("allow")).toBe(allow);
+  });
+
+  test("/metrics is the registry's text", async () => {
+    const registry = new Registry();
+    new Gauge({ name: "a_gauge", help: "h", registers: [registry] }).set(3);
+    const { url } = await serve({ registry });
+    const answer = await fetch(`${url}/metrics`);
+    expect(answer.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(await answer.text()).toMatch(/^a_gauge 3$/m);
+  });
+
+  test("/healthz lives although nothing is ready; /readyz says what of Consul", async () => {
+    let status: ReadyStatus = { ready: false, consul: "connecting", standalone: false };
+    const { url } = await serve({ readiness: { status: () => status } });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    const before = await fetch(`${url}/readyz`);
+    expect([before.status, await before.json()]).toEqual([503, status]);
+    status = { ready: true, consul: "unreachable", standalone: true };
+    const after = await fetch(`${url}/readyz`);
+    expect([after.status, await after.json()]).toEqual([200, status]);
+  });
+
+  test("each answer is told once, paths outside the table as other", async () => {
+    const told: [string, number][] = [];
+    const { url } = await serve({ onAnswer: (route, status) => told.push([route, status]) });
+    for (const path of ["/list?x=1", "/nothing", "/spawn"]) await fetch(url + path);
+    expect(told).toEqual([["/list", 200], ["other", 404], ["/spawn", 405]]);
+  });
+});
+
+describe("a hostile client", () => {
+  const get = (headers: string, path = "/list") => `GET ${path} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`;
+
+  test.each(["Host: evil.example\r\n", "", "Host: localhost.evil.example:80\r\n"])("%j as Host is refused", async (host) => {
+    const answer = await raw(await serve(), get(host));
+    expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+    expect(answer).not.toMatch(/node-a/);
+  });
+
+  test("a configured name passes", async () => {
+    expect(await raw(await serve({ hostNames: ["node-a.internal"] }), get("Host: node-a.internal:8001\r\n"))).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("no answer invites another origin", async () => {
+    const { url } = await serve();
+    const answer = await fetch(`${url}/list`, { headers: { Origin: "http://evil.example" } });
+    expect([...answer.headers.keys()].filter((name) => name.startsWith("access-control"))).toEqual([]);
+    expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+  });
+
+  test("headers over the limit are 431", async () => {
+    expect(await raw(await serve(), get(`Host: localhost\r\nX: ${"a".repeat(9_000)}\r\n`))).toMatch(/^HTTP\/1\.1 431 /);
+  });
+
+  test("a body announced over the limit is 413, and not waited for", async () => {
+    expect(await raw(await serve(), "POST /list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n")).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  test("a body that grows over the limit is 413", async () => {
+    const bound = await serve({ limits: { maxBodyBytes: 16 } });
+    const chunk = "a".repeat(17);
+    expect(await raw(bound, `POST /list HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n${chunk}\r\n`)).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  test("a header that never ends is 408", async () => {
+    const bound = await serve({ limits: { headersTimeoutMs: 50, requestTimeoutMs: 50, checkIntervalMs: 10 } });
+    expect(await raw(bound, "GET /list HTTP/1.1\r\nHost: localhost\r\nX-Slow:")).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
+  test("what is no HTTP is 400", async () => {
+    expect(await raw(await serve(), "\u0016\u0003\u0001 hello\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
+  test("connections over the cap are dropped, those before them live", async () => {
+    const bound = await serve({ limits: { maxConnections: 1 } });
+    const first = connect(bound.port, bound.host);
+    await new Promise((resolve) => first.once("connect", resolve));
+    expect(await raw(bound, get("Host: localhost\r\n"))).toBe("");
+    const answer = new Promise<string>((resolve) => first.once("data", (chunk) => resolve(chunk.toString())));
+    first.write(get("Host: localhost\r\n", "/healthz"));
+    expect(await answer).toMatch(/^HTTP\/1\.1 200 /);
+    first.destroy();
+  });
+});
+
+describe("starting and closing", () => {
+  test("a taken port is named as such", async () => {
+    const { host, port } = await serve();
+    const second = new HttpApi({ bind: { host, port }, insecureBind: false, logger: silent, registry: new Registry(), reader: { list: async () => [] }, readiness: { status: () => ready } });
+    await expect(second.start()).rejects.toMatchObject({ name: "BindError", code: "in-use" });
+  });
+
+  test("an address beyond loopback is refused before anything listens", async () => {
+    await expect(serve({ bind: { host: "0.0.0.0", port: 0 } })).rejects.toMatchObject({ code: "not-loopback" });
+  });
+
+  test("close cuts what does not finish in its grace, and lets the reader know", async () => {
+    let asked: () => void = () => {};
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    let aborted = false;
+    const { url, api } = await serve({
+      reader: { list: (options) => new Promise(() => (options?.signal?.addEventListener("abort", () => (aborted = true)), asked())) },
+    });
+    const answer = fetch(`${url}/list`).then(() => "answered", () => "cut");
+    await reached;
+    await api.close(1);
+    expect([await answer, aborted]).toEqual(["cut", true]);
+  });
+
+  test("close waits for an answer within its grace", async () => {
+    let asked: () => void = () => {};
+    let finish: () => void = () => {};
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    const { url, api } = await serve({ reader: { list: () => new Promise((resolve) => ((finish = () => resolve(views)), asked())) } });
+    const answer = fetch(`${url}/list`);
+    await reached;
+    const closed = api.close(60_000);
+    finish();
+    expect((await answer).status).toBe(200);
+    await closed;
+  });
+});
