@@ -8,7 +8,7 @@ const ARROWS = {
   "src/proto": [],
   "src/beacon": ["src/proto"],
   "src/sidecar": ["src/beacon"],
-  "src/sidecar/state": ["src/beacon"],
+  "src/sidecar/state": ["src/beacon", "src/sidecar/probe"],
   "src/sidecar/consul": ["src/sidecar"],
   "src/sidecar/nomad": ["src/sidecar"],
   "src/sidecar/readings": ["src/sidecar", "src/beacon"],
@@ -22,6 +22,7 @@ const EXCEPTIONS = {
   "src/sidecar/main.ts": ["src/sidecar/consul", "src/sidecar/nomad", "src/sidecar/readings", "src/sidecar/probe", "src/sidecar/api", "src/sidecar/state"],
   "src/sidecar/publisher.ts": ["src/sidecar/state"],
   "src/sidecar/sealer.ts": ["src/sidecar/state"],
+  "src/commands/probe.ts": ["src/sidecar/probe"],
   "src/commands/reading/source.ts": ["src/sidecar/consul"],
 };
 

@@ -36,7 +36,7 @@ async function installPackages(progress) {
   const step = progress.step("Installing packages (npm ci)");
   const started = process.env.npm_execpath ?? "";
   const npm = basename(started) === "npm-cli.js" ? [process.execPath, started] : ["npm"];
-  const flags = ["--include=dev", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress"];
+  const flags = ["--include=dev", "--loglevel=error", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress"];
   const { code, output } = await capture([...npm, "ci", ...flags]);
   if (code === 0) return step.done("Packages installed");
   step.fail("Installing packages failed");

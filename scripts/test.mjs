@@ -29,7 +29,8 @@ console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped}
 process.exitCode = interrupted ? 130 : counts.failed > 0 ? 1 : 0;
 
 async function main(args) {
-  const named = args.filter((arg) => /^[^-]/.test(arg) && existsSync(resolve(arg)));
+  // A file that is not there must not become a flag of jest, which would then run everything.
+  const named = args.filter((arg) => !arg.startsWith("-") && (arg.endsWith(".ts") || existsSync(resolve(arg))));
   const flags = args.filter((arg) => !named.includes(arg));
   if (!(await setup({ tests: true }))) return fail("set-up");
   if (named.length === 0) {

@@ -1,12 +1,12 @@
 /**
- * Records to payload bytes and back. Integers in fixed units on the wire (microseconds, ppm, micro-dollars);
+ * Beacons to payload bytes and back, and the field checks that state-codec.ts shares. Integers in fixed units on the wire (microseconds, ppm, micro-dollars);
  * what does not fit is refused by name on both sides. Decoding takes bytes whose signature was verified; what
  * they say may still be nonsense, so every field is checked. Wire format: proto/ibrl.proto.
  */
 import type Long from "long";
 import { ibrl } from "../proto/messages.js";
 import { CAPABILITY_NAME_RULE, fromBits, toBits } from "./capabilities.js";
-import { type Beacon, MAX_VALIDITY_MS, NAME_RULE, type NodeState, type RecordHeader, type Workload } from "./record.js";
+import { type Beacon, MAX_VALIDITY_MS, NAME_RULE, type RecordHeader } from "./record.js";
 
 const wire = ibrl.v1;
 
@@ -22,13 +22,11 @@ export class RecordError extends Error {
 }
 
 const PPM = 1_000_000;
-const MAX_US = 3_600_000_000; // an hour: no round trip is longer
+export const MAX_US = 3_600_000_000; // an hour: no round trip is longer
 const MAX_PRICE = 1_000_000 * PPM; // a million dollars for a GB
-const MAX_U32 = 0xffff_ffff;
+export const MAX_U32 = 0xffff_ffff;
 /** Nomad job IDs may have 1024 characters; nothing that is signed is longer. */
 const MAX_TEXT = 1_024;
-/** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
-const MAX_WORKLOADS = 10_000;
 const MAX_CAPABILITIES = 64;
 
 export function encodeBeacon(beacon: Beacon): Uint8Array {
@@ -74,55 +72,7 @@ function readBeacon(m: ibrl.v1.Beacon.$Properties): Beacon {
   return beacon;
 }
 
-export function encodeState(state: NodeState): Uint8Array {
-  const payload: ibrl.v1.NodeState.$Properties = { ...header(state), node_id: state.nodeId, address: state.address };
-  if (state.workloads !== undefined) {
-    payload.workload_count = state.workloads.length;
-    payload.workloads = state.workloads.map((w) => ({
-      id: w.id,
-      job: w.job,
-      namespace: w.namespace,
-      task_group: w.taskGroup,
-      status: w.status,
-      created_at_ms: w.createdAtMs,
-    }));
-  }
-  readState(payload);
-  return wire.NodeState.encode(payload).finish();
-}
-
-/** Throws like decodeBeacon. */
-export function decodeState(payload: Uint8Array): NodeState {
-  return readState(wire.NodeState.decode(payload));
-}
-
-function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
-  const state: NodeState = {
-    ...readHeader(m),
-    nodeId: text("node_id", m.node_id),
-    address: text("address", m.address),
-  };
-  const count = optional("workload_count", m.workload_count, MAX_WORKLOADS);
-  const listed = m.workloads ?? [];
-  if (listed.length !== (count ?? 0)) {
-    throw new RecordError("workload_count", `${String(count)} stands beside ${String(listed.length)} workloads`);
-  }
-  if (count !== undefined) state.workloads = listed.map(readWorkload);
-  return state;
-}
-
-function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
-  return {
-    id: text("workloads.id", w.id),
-    job: text("workloads.job", w.job),
-    namespace: text("workloads.namespace", w.namespace),
-    taskGroup: text("workloads.task_group", w.task_group),
-    status: text("workloads.status", w.status),
-    createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
-  };
-}
-
-function header(record: RecordHeader) {
+export function header(record: RecordHeader) {
   return {
     node: record.node,
     datacenter: record.datacenter,
@@ -133,7 +83,7 @@ function header(record: RecordHeader) {
   };
 }
 
-function readHeader(m: ibrl.v1.Beacon.$Properties): RecordHeader {
+export function readHeader(m: ibrl.v1.Beacon.$Properties): RecordHeader {
   const validityS = integer("validity_s", m.validity_s, MAX_VALIDITY_MS / 1000);
   const epoch = integer("epoch", m.epoch, Number.MAX_SAFE_INTEGER);
   // proto3 reads an absent number as 0, so 0 stands for "not said" and no record may carry it.
@@ -158,10 +108,10 @@ function readCapabilities(m: ibrl.v1.Beacon.$Properties): string[] {
   return [...new Set([...fromBits(integer("capability_bits", m.capability_bits, MAX_U32)), ...named])].sort();
 }
 
-type Wire = number | Long | null | undefined;
+export type Wire = number | Long | null | undefined;
 
 /** 0..max, exact: 64-bit values beyond 2^53 are refused, never rounded. */
-function integer(field: string, value: Wire, max: number): number {
+export function integer(field: string, value: Wire, max: number): number {
   const n = value === null || value === undefined ? 0 : typeof value === "number" ? value : exact(value);
   if (!Number.isSafeInteger(n) || n < 0 || n > max) {
     throw new RecordError(field, `${String(value)} is not an integer from 0 to ${String(max)}`);
@@ -173,7 +123,7 @@ function exact(value: Long): number {
   return value.getNumBitsAbs() > 53 ? Number.NaN : value.toNumber();
 }
 
-function optional(field: string, value: Wire, max: number): number | undefined {
+export function optional(field: string, value: Wire, max: number): number | undefined {
   return value === null || value === undefined ? undefined : integer(field, value, max);
 }
 
@@ -186,13 +136,13 @@ function toPpm(field: string, value: number): number {
   return Math.round(value * PPM);
 }
 
-function name(field: string, value: string | null | undefined): string {
+export function name(field: string, value: string | null | undefined): string {
   if (!NAME_RULE.test(value ?? "")) throw new RecordError(field, `${JSON.stringify(value)} does not match ${String(NAME_RULE)}`);
   return value as string;
 }
 
 /** Text that people will see: bounded, and without control characters that could rewrite a terminal. */
-function text(field: string, value: string | null | undefined): string {
+export function text(field: string, value: string | null | undefined): string {
   const s = value ?? "";
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
   if (s.length > MAX_TEXT || /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/.test(s)) {

@@ -6,7 +6,8 @@
  */
 import { createHash, type KeyObject, sign, verify } from "node:crypto";
 import { ibrl } from "../proto/messages.js";
-import { decodeBeacon, decodeState, encodeBeacon, encodeState } from "./codec.js";
+import { decodeBeacon, encodeBeacon } from "./codec.js";
+import { decodeState, encodeState } from "./state-codec.js";
 import { type AdmittedKey, beaconId, KEY_BYTES, type KeyAdmission } from "./keys.js";
 import type { Beacon, NodeState, RecordHeader } from "./record.js";
 import { reject, type Rejection } from "./rejection.js";

@@ -40,8 +40,8 @@ export class ProbeWindow {
 
   private drop(count: number): void {
     for (const sample of this.samples.splice(0, count)) {
-      if (sample.outcome !== "received") continue;
-      this.carry.jitter = stepJitter(this.carry.jitter, sample.rttUs);
+      if (sample.outcome !== "received" && sample.outcome !== "discarded") continue;
+      if (sample.outcome === "received") this.carry.jitter = stepJitter(this.carry.jitter, sample.rttUs);
       this.carry.direction = { sequence: sample.sequence, reflectorSequence: sample.reflectorSequence };
     }
   }

@@ -28,23 +28,30 @@ export interface ReceivedProbe extends ProbeHead {
   reordered: boolean;
 }
 
+/**
+ * Answered, but the prober's own event loop stalled when it should have read the answer. Counts once
+ * in `sent`, as an answer, and gives no round trip.
+ */
+export interface DiscardedProbe extends Omit<ReceivedProbe, "outcome" | "rttUs"> {
+  outcome: "discarded";
+}
+
 /** No answer within the timeout. Counts once in `sent`. */
 export interface LostProbe extends ProbeHead {
   outcome: "lost";
 }
 
 /**
- * Says something more of a probe that was counted already (`duplicate`: answered once more; `late`:
- * answered after its timeout, it stays lost), or of one that is not counted at all (`discarded`: it
- * was answered, but the prober's own event loop stalled when it should have read the answer).
+ * Says something more of a probe that was counted already. `duplicate`: answered once more; `late`:
+ * answered after its timeout, it stays lost.
  */
 export interface ProbeNote extends ProbeHead {
-  outcome: "duplicate" | "late" | "discarded";
+  outcome: "duplicate" | "late";
   reordered: boolean;
   reflectorSequence: number;
 }
 
-export type ProbeSample = ReceivedProbe | LostProbe | ProbeNote;
+export type ProbeSample = ReceivedProbe | DiscardedProbe | LostProbe | ProbeNote;
 
 export interface LossBursts {
   count: number;
@@ -63,9 +70,12 @@ export interface RttSummary {
 export interface LinkSummary {
   startMs: number;
   endMs: number;
+  /** Received and lost together. */
   sent: number;
+  /** Answered in time. */
   received: number;
   lost: number;
+  /** Of those received: without a round trip, because this end could not read it in time. */
   discarded: number;
   late: number;
   duplicates: number;
@@ -100,30 +110,31 @@ export function summarizeProbes(
   bounds: WindowBounds,
   carry: WindowCarry = {},
 ): LinkSummary {
-  const received = samples.filter((sample): sample is ReceivedProbe => sample.outcome === "received");
-  const lost = samples.filter((sample): sample is LostProbe => sample.outcome === "lost");
   const counted = (outcome: ProbeSample["outcome"]): number =>
     samples.reduce((sum, sample) => sum + (sample.outcome === outcome ? 1 : 0), 0);
-  const sent = received.length + lost.length;
-  const sorted = received.map((probe) => probe.rttUs).sort((a, b) => a - b);
-  const jitter = received.reduce((state, probe) => stepJitter(state, probe.rttUs), carry.jitter);
+  const measured = samples.filter((sample): sample is ReceivedProbe => sample.outcome === "received");
+  const [discarded, lost] = [counted("discarded"), counted("lost")];
+  const received = measured.length + discarded;
+  const sent = received + lost;
+  const sorted = measured.map((probe) => probe.rttUs).sort((a, b) => a - b);
+  const jitter = measured.reduce((state, probe) => stepJitter(state, probe.rttUs), carry.jitter);
   const direction = lossDirection(samples.flatMap(directionEvidence), bounds.reflector ?? "detect", carry.direction);
 
   const summary: LinkSummary = {
     startMs: bounds.startMs,
     endMs: bounds.endMs,
     sent,
-    received: received.length,
-    lost: lost.length,
-    discarded: counted("discarded"),
+    received,
+    lost,
+    discarded,
     late: counted("late"),
     duplicates: counted("duplicate"),
     reordered: samples.reduce((sum, sample) => sum + ("reordered" in sample && sample.reordered ? 1 : 0), 0),
     bursts: lossBursts(samples),
   };
-  if (sent > 0) summary.lossRatio = lost.length / sent;
+  if (sent > 0) summary.lossRatio = lost / sent;
   if (direction !== undefined) summary.direction = direction;
-  if (jitter?.jitterUs !== undefined && received.length > 0) summary.jitterUs = jitter.jitterUs;
+  if (jitter?.jitterUs !== undefined && measured.length > 0) summary.jitterUs = jitter.jitterUs;
   const minUs = sorted[0];
   if (minUs !== undefined) {
     const [p50Us, p95Us, p99Us] = [percentile(sorted, 0.5), percentile(sorted, 0.95), percentile(sorted, 0.99)];
@@ -149,10 +160,9 @@ function directionEvidence(sample: ProbeSample): DirectionEvidence[] {
   return [{ sequence, lost: false, reflectorSequence: sample.reflectorSequence }];
 }
 
-/** A discarded probe neither joins two runs nor breaks one: nothing is known of it. */
 function lossBursts(samples: readonly ProbeSample[]): LossBursts {
   const outcomes = samples
-    .filter((sample) => sample.outcome === "received" || sample.outcome === "lost")
+    .filter(({ outcome }) => outcome === "received" || outcome === "discarded" || outcome === "lost")
     .sort((a, b) => a.sequence - b.sequence);
   const lengths: number[] = [];
   let run = 0;

@@ -3,6 +3,8 @@
  * signed (envelope.ts) and not how it travels (codec.ts). Unknown is absent, never 0.
  */
 
+import type { ExchangeRecord } from "./link-statistics-exchange.js";
+
 /** Names and order of a record; the same six facts stand in every signed record. */
 export interface RecordHeader {
   /** Consul node name and datacenter that the record speaks for. */
@@ -43,12 +45,55 @@ export interface Workload {
   createdAtMs: number;
 }
 
+/** Consul network coordinate (Vivaldi, as Serf computes it) in integer nanoseconds; `errorRatio` is Serf's, 0..2. */
+export interface Coordinate {
+  vectorNs: readonly number[];
+  adjustmentNs: number;
+  heightNs: number;
+  errorRatio: number;
+}
+
+/** One end's word on a link over a window of its own probing (link-statistics.ts says what each value is). */
+export interface SignedLinkHalf {
+  /** Lower-case hex of the peer's whole key, and its node name for people. */
+  peerKey: string;
+  peer: string;
+  /** Unix milliseconds by the clock of the node that signs. */
+  startMs: number;
+  endMs: number;
+  sent: number;
+  received: number;
+  /** Absent where the reflector keeps no sequence of its own. */
+  direction?: { forwardLost: number; backwardLost: number };
+  /** Absent without an answer: a lost probe never enters a round trip. */
+  rtt?: { minUs: number; p50Us: number; p95Us: number; p99Us: number };
+  jitterUs?: number;
+  pdv?: { p95Us: number; p99Us: number };
+  duplicates: number;
+  reordered: number;
+  /** Longest run of lost probes. */
+  longestBurst: number;
+  outgoing?: ExchangeRecord;
+  incoming?: ExchangeRecord;
+}
+
+export interface ProbeContact {
+  address: string;
+  port: number;
+  /** X25519, 32 bytes, lower-case hex. */
+  publicKey: string;
+}
+
 export interface NodeState extends RecordHeader {
   /** The Consul node ID (UUID). */
   nodeId: string;
   address: string;
   /** Absent where the node has no Nomad to ask. */
   workloads?: readonly Workload[];
+  /** Where the node is probed; absent where it is not. */
+  probe?: ProbeContact;
+  links?: readonly SignedLinkHalf[];
+  coordinate?: Coordinate;
 }
 
 /** Consul node names and datacenters as we accept them: they become KV path segments and DNS labels. */

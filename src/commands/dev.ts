@@ -1,7 +1,7 @@
 /** `hypercore dev`: the local cluster of `npm start`, until Ctrl-C. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { Command, Flags } from "@oclif/core";
 import { DevError } from "../dev/dev-error.js";
 import { guide, startedLine } from "../dev/guide.js";
@@ -12,6 +12,7 @@ import { projectRoot } from "../dev/project-root.js";
 import { waitFor } from "../dev/readiness.js";
 
 const BEACONS_WITHIN_MS = 60_000;
+const MEASURED_WITHIN_MS = 20_000;
 /** One Ctrl-C can arrive twice: from the terminal, and again from npm. */
 const SAME_CTRL_C_MS = 500;
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -54,10 +55,11 @@ export default class Dev extends Command {
         signal: ending.signal,
       });
       await waitForBeacons(cluster, progress, ending.signal);
+      await waitForMeasurements(cluster, progress, ending.signal);
       this.logToStderr(startedLine(cluster, performance.now() - startedAt));
       await printListing(cluster, ending.signal);
       if (!flags.once) {
-        this.log(guide(cluster));
+        this.log(guide(cluster, this.#program()));
         await untilEnded(ending.signal);
       }
     } catch (error) {
@@ -69,6 +71,12 @@ export default class Dev extends Command {
     }
   }
 
+  /** What to type for this program: from the clone that one stands in, or by its name. */
+  #program(): string {
+    const fromHere = relative(process.cwd(), join(projectRoot(), "bin", "run.js"));
+    return fromHere.startsWith("..") ? this.config.bin : fromHere;
+  }
+
   #fail(error: unknown, interrupted: boolean): never {
     if (interrupted) this.exit(130);
     if (error instanceof DevError) this.error(error.message, { exit: error.code === "bad-option" ? 2 : 1 });
@@ -76,17 +84,49 @@ export default class Dev extends Command {
   }
 }
 
-/** The listing is worth printing once node 1 has a verified beacon of every node. */
-async function waitForBeacons(cluster: LocalCluster, progress: Progress, signal: AbortSignal): Promise<void> {
+/** The first probes take some ten seconds. The listing waits for them, but not for ever: what is missing fills in. */
+async function waitForMeasurements(cluster: LocalCluster, progress: Progress, signal: AbortSignal): Promise<void> {
+  if (cluster.nodes.length < 2) return; // nobody to probe
+  const step = progress.step("Measuring the network");
+  let measured = 0;
+  try {
+    await waitFor(
+      "measured values",
+      async (attempt) => {
+        measured = (await listedBeacons(cluster, attempt)).filter((beacon) => beacon?.latency_ms !== undefined && beacon.jitter_ms !== undefined).length;
+        step.update(`${measured} of ${cluster.nodes.length} nodes`);
+        return measured >= cluster.nodes.length || undefined;
+      },
+      { timeoutMs: MEASURED_WITHIN_MS, signal },
+    );
+    step.done(`${measured} nodes measured by each other's probes`);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    step.done(`${measured} of ${cluster.nodes.length} nodes measured so far; the others fill in`);
+  }
+}
+
+interface ListedBeacon {
+  latency_ms?: number;
+  jitter_ms?: number;
+}
+
+/** As node 1 lists them; undefined for a node without a beacon that lives. */
+async function listedBeacons(cluster: LocalCluster, signal: AbortSignal): Promise<(ListedBeacon | undefined)[]> {
   const { sidecar } = cluster.nodes[0] as LocalNode;
+  const answer = await sidecar?.getJson<{ response: { states?: { beacon?: ListedBeacon; alive?: boolean }[] } }>("/list", signal);
+  return (answer?.response.states ?? []).map(({ beacon, alive }) => (alive === false ? undefined : beacon));
+}
+
+/** The listing is worth printing once node 1 has a verified beacon of every node, and Consul has heard of each sidecar. */
+async function waitForBeacons(cluster: LocalCluster, progress: Progress, signal: AbortSignal): Promise<void> {
   const wanted = cluster.nodes.length;
   const step = progress.step("Waiting for the beacons");
   try {
     await waitFor(
       `a beacon of each of ${wanted} nodes`,
       async (attempt) => {
-        const answer = await sidecar?.getJson<{ response: { states?: { beacon?: object }[] } }>("/list", attempt);
-        const present = answer?.response.states?.filter(({ beacon }) => beacon !== undefined).length ?? 0;
+        const present = (await listedBeacons(cluster, attempt)).filter((beacon) => beacon !== undefined).length;
         step.update(`${present} of ${wanted}`);
         return present >= wanted || undefined;
       },

@@ -2,16 +2,16 @@
 import { formatElapsed } from "./progress.js";
 import type { LocalCluster, LocalNode } from "./local-cluster.js";
 
-/** Printed below the listing: what to look at and type, and, where the ports are not the usual ones, what to export. */
-export function guide(cluster: LocalCluster): string {
+/** Printed below the listing: what to look at and type (`program` is this one), and, off the usual ports, what to export. */
+export function guide(cluster: LocalCluster, program: string): string {
   const first = cluster.nodes[0] as LocalNode;
   const lines = [
     "Values that are not there yet fill in: Consul needs up to 50 s for its first coordinates.",
     "",
     "Try next, in another terminal:",
     ...exportLines(cluster),
-    "  bin/run.js cluster metrics",
-    "  bin/run.js cluster metrics --format table --watch",
+    `  ${program} cluster metrics`,
+    `  ${program} cluster metrics --format table --watch`,
     ...(cluster.consulBinary.source === "path" ? ["  consul catalog nodes -service=ibrl-beacon"] : []),
     `  curl '${first.consul.httpUrl}/v1/catalog/service/ibrl-beacon'`,
     `  dig @${first.address} -p ${first.consul.dnsPort} ibrl-beacon.service.consul`,

@@ -16,6 +16,8 @@ export interface NodePorts {
   consulSerf: number;
   sidecarGrpc: number;
   sidecarHttp: number;
+  /** UDP: the STAMP reflector. */
+  sidecarProbe: number;
   nomadHttp: number;
   nomadRpc: number;
   nomadSerf: number;
@@ -36,6 +38,7 @@ const DEFAULTS = {
   consulSerf: 8301,
   sidecarGrpc: 8000,
   sidecarHttp: 8001,
+  sidecarProbe: 8862,
   nomadHttp: 4646,
   nomadRpc: 4647,
   nomadSerf: 4648,
@@ -43,11 +46,11 @@ const DEFAULTS = {
 /** For "ports": no two of them meet modulo 100, but for 8000 and 8500, which do from the sixth node on. */
 const SPREAD = { ...DEFAULTS, consulDns: 8553, consulRpc: 8530, consulSerf: 8531 };
 const MAX_NODES = { addresses: 50, ports: 5 };
-const UDP_PORTS = ["consulDns", "consulSerf", "nomadSerf"] as const;
+const UDP_PORTS = ["consulDns", "consulSerf", "nomadSerf", "sidecarProbe"] as const;
 
 const SHIFT = 1_000;
 /** The highest set ends below 29000, where the dynamic ranges start, which end below Linux's ephemeral ports (32768). */
-export const MAX_SHIFTS = 20;
+export const MAX_SHIFTS = 19;
 const DYNAMIC_FROM = 29_000;
 const DYNAMIC_PER_SET = 150;
 /** Held open on 127.0.0.1 by the owner of a set: the kernel's own lock, released when the owner dies. */

@@ -6,7 +6,7 @@ import { projectRoot } from "./project-root.js";
 export interface SidecarSpec {
   nodeName: string;
   address: string;
-  ports: { sidecarGrpc: number; sidecarHttp: number };
+  ports: { sidecarGrpc: number; sidecarHttp: number; sidecarProbe: number };
   /** host:port of the Consul agent beside it. */
   consulAddr: string;
   /** host:port; given even where no Nomad runs there yet, so that it never asks one of the machine's own. */
@@ -38,6 +38,7 @@ export class SidecarProcess extends ManagedService {
         `--state-dir=${join(spec.folder, "data")}`,
         `--grpc-bind-addr=${grpcAddr}`,
         `--http-bind-addr=${httpAddr}`,
+        `--probe-bind-addr=${spec.address}:${spec.ports.sidecarProbe}`,
         ...(spec.args ?? []),
       ],
     });

@@ -1796,6 +1796,21 @@ export namespace ibrl {
             /** NodeState workloads. */
             workloads: ibrl.v1.Workload.$Properties[];
 
+            /** NodeState probe_address. */
+            probe_address: string;
+
+            /** NodeState probe_port. */
+            probe_port: number;
+
+            /** NodeState probe_key. */
+            probe_key: Uint8Array;
+
+            /** NodeState links. */
+            links: ibrl.v1.LinkHalf.$Properties[];
+
+            /** NodeState coordinate. */
+            coordinate?: (ibrl.v1.Coordinate.$Properties|null);
+
             /**
              * Encodes the specified NodeState message. Does not implicitly {@link ibrl.v1.NodeState.verify|verify} messages.
              * @param message NodeState message or plain object to encode
@@ -1850,12 +1865,417 @@ export namespace ibrl {
                 /** NodeState workloads */
                 workloads?: (ibrl.v1.Workload.$Properties[]|null);
 
+                /** NodeState probe_address */
+                probe_address?: (string|null);
+
+                /** NodeState probe_port */
+                probe_port?: (number|null);
+
+                /** NodeState probe_key */
+                probe_key?: (Uint8Array|null);
+
+                /** NodeState links */
+                links?: (ibrl.v1.LinkHalf.$Properties[]|null);
+
+                /** NodeState coordinate */
+                coordinate?: (ibrl.v1.Coordinate.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a NodeState. */
             type $Shape = ibrl.v1.NodeState.$Properties;
+        }
+
+        /**
+         * Properties of a Coordinate.
+         * @deprecated Use ibrl.v1.Coordinate.$Properties instead.
+         */
+        interface ICoordinate extends ibrl.v1.Coordinate.$Properties {
+        }
+
+        /** Represents a Coordinate. */
+        class Coordinate {
+
+            /**
+             * Constructs a new Coordinate.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Coordinate.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Coordinate vector_ns. */
+            vector_ns: (number|Long)[];
+
+            /** Coordinate adjustment_ns. */
+            adjustment_ns: (number|Long);
+
+            /** Coordinate height_ns. */
+            height_ns: (number|Long);
+
+            /** Coordinate error_ppm. */
+            error_ppm: number;
+
+            /**
+             * Encodes the specified Coordinate message. Does not implicitly {@link ibrl.v1.Coordinate.verify|verify} messages.
+             * @param message Coordinate message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Coordinate.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a Coordinate message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Coordinate & ibrl.v1.Coordinate.$Shape} Coordinate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Coordinate & ibrl.v1.Coordinate.$Shape;
+        }
+
+        namespace Coordinate {
+
+            /** Properties of a Coordinate. */
+            interface $Properties {
+
+                /** Coordinate vector_ns */
+                vector_ns?: ((number|Long)[]|null);
+
+                /** Coordinate adjustment_ns */
+                adjustment_ns?: (number|Long|null);
+
+                /** Coordinate height_ns */
+                height_ns?: (number|Long|null);
+
+                /** Coordinate error_ppm */
+                error_ppm?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a Coordinate. */
+            type $Shape = ibrl.v1.Coordinate.$Properties;
+        }
+
+        /**
+         * Properties of a LinkHalf.
+         * @deprecated Use ibrl.v1.LinkHalf.$Properties instead.
+         */
+        interface ILinkHalf extends ibrl.v1.LinkHalf.$Properties {
+        }
+
+        /** Represents a LinkHalf. */
+        class LinkHalf {
+
+            /**
+             * Constructs a new LinkHalf.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.LinkHalf.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** LinkHalf peer_key. */
+            peer_key: Uint8Array;
+
+            /** LinkHalf peer. */
+            peer: string;
+
+            /** LinkHalf start_ms. */
+            start_ms: (number|Long);
+
+            /** LinkHalf end_ms. */
+            end_ms: (number|Long);
+
+            /** LinkHalf sent. */
+            sent: number;
+
+            /** LinkHalf received. */
+            received: number;
+
+            /** LinkHalf forward_lost. */
+            forward_lost?: (number|null);
+
+            /** LinkHalf backward_lost. */
+            backward_lost?: (number|null);
+
+            /** LinkHalf rtt_min_us. */
+            rtt_min_us?: (number|Long|null);
+
+            /** LinkHalf rtt_p50_us. */
+            rtt_p50_us?: (number|Long|null);
+
+            /** LinkHalf rtt_p95_us. */
+            rtt_p95_us?: (number|Long|null);
+
+            /** LinkHalf rtt_p99_us. */
+            rtt_p99_us?: (number|Long|null);
+
+            /** LinkHalf jitter_us. */
+            jitter_us?: (number|Long|null);
+
+            /** LinkHalf pdv_p95_us. */
+            pdv_p95_us?: (number|Long|null);
+
+            /** LinkHalf pdv_p99_us. */
+            pdv_p99_us?: (number|Long|null);
+
+            /** LinkHalf duplicates. */
+            duplicates: number;
+
+            /** LinkHalf reordered. */
+            reordered: number;
+
+            /** LinkHalf longest_burst. */
+            longest_burst: number;
+
+            /** LinkHalf outgoing. */
+            outgoing?: (ibrl.v1.Exchanges.$Properties|null);
+
+            /** LinkHalf incoming. */
+            incoming?: (ibrl.v1.Exchanges.$Properties|null);
+
+            /**
+             * Encodes the specified LinkHalf message. Does not implicitly {@link ibrl.v1.LinkHalf.verify|verify} messages.
+             * @param message LinkHalf message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.LinkHalf.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a LinkHalf message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.LinkHalf & ibrl.v1.LinkHalf.$Shape} LinkHalf
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.LinkHalf & ibrl.v1.LinkHalf.$Shape;
+        }
+
+        namespace LinkHalf {
+
+            /** Properties of a LinkHalf. */
+            interface $Properties {
+
+                /** LinkHalf peer_key */
+                peer_key?: (Uint8Array|null);
+
+                /** LinkHalf peer */
+                peer?: (string|null);
+
+                /** LinkHalf start_ms */
+                start_ms?: (number|Long|null);
+
+                /** LinkHalf end_ms */
+                end_ms?: (number|Long|null);
+
+                /** LinkHalf sent */
+                sent?: (number|null);
+
+                /** LinkHalf received */
+                received?: (number|null);
+
+                /** LinkHalf forward_lost */
+                forward_lost?: (number|null);
+
+                /** LinkHalf backward_lost */
+                backward_lost?: (number|null);
+
+                /** LinkHalf rtt_min_us */
+                rtt_min_us?: (number|Long|null);
+
+                /** LinkHalf rtt_p50_us */
+                rtt_p50_us?: (number|Long|null);
+
+                /** LinkHalf rtt_p95_us */
+                rtt_p95_us?: (number|Long|null);
+
+                /** LinkHalf rtt_p99_us */
+                rtt_p99_us?: (number|Long|null);
+
+                /** LinkHalf jitter_us */
+                jitter_us?: (number|Long|null);
+
+                /** LinkHalf pdv_p95_us */
+                pdv_p95_us?: (number|Long|null);
+
+                /** LinkHalf pdv_p99_us */
+                pdv_p99_us?: (number|Long|null);
+
+                /** LinkHalf duplicates */
+                duplicates?: (number|null);
+
+                /** LinkHalf reordered */
+                reordered?: (number|null);
+
+                /** LinkHalf longest_burst */
+                longest_burst?: (number|null);
+
+                /** LinkHalf outgoing */
+                outgoing?: (ibrl.v1.Exchanges.$Properties|null);
+
+                /** LinkHalf incoming */
+                incoming?: (ibrl.v1.Exchanges.$Properties|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a LinkHalf. */
+            type $Shape = ibrl.v1.LinkHalf.$Properties;
+        }
+
+        /**
+         * Properties of an Exchanges.
+         * @deprecated Use ibrl.v1.Exchanges.$Properties instead.
+         */
+        interface IExchanges extends ibrl.v1.Exchanges.$Properties {
+        }
+
+        /** Represents an Exchanges. */
+        class Exchanges {
+
+            /**
+             * Constructs a new Exchanges.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Exchanges.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Exchanges session. */
+            session: number;
+
+            /** Exchanges first_chunk. */
+            first_chunk: number;
+
+            /** Exchanges last_chunk. */
+            last_chunk: number;
+
+            /** Exchanges chunks. */
+            chunks: ibrl.v1.ExchangeChunk.$Properties[];
+
+            /**
+             * Encodes the specified Exchanges message. Does not implicitly {@link ibrl.v1.Exchanges.verify|verify} messages.
+             * @param message Exchanges message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Exchanges.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an Exchanges message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Exchanges & ibrl.v1.Exchanges.$Shape} Exchanges
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Exchanges & ibrl.v1.Exchanges.$Shape;
+        }
+
+        namespace Exchanges {
+
+            /** Properties of an Exchanges. */
+            interface $Properties {
+
+                /** Exchanges session */
+                session?: (number|null);
+
+                /** Exchanges first_chunk */
+                first_chunk?: (number|null);
+
+                /** Exchanges last_chunk */
+                last_chunk?: (number|null);
+
+                /** Exchanges chunks */
+                chunks?: (ibrl.v1.ExchangeChunk.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an Exchanges. */
+            type $Shape = ibrl.v1.Exchanges.$Properties;
+        }
+
+        /**
+         * Properties of an ExchangeChunk.
+         * @deprecated Use ibrl.v1.ExchangeChunk.$Properties instead.
+         */
+        interface IExchangeChunk extends ibrl.v1.ExchangeChunk.$Properties {
+        }
+
+        /** Represents an ExchangeChunk. */
+        class ExchangeChunk {
+
+            /**
+             * Constructs a new ExchangeChunk.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ExchangeChunk.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ExchangeChunk index. */
+            index: number;
+
+            /** ExchangeChunk bitmap. */
+            bitmap: number;
+
+            /** ExchangeChunk hash. */
+            hash: Uint8Array;
+
+            /**
+             * Encodes the specified ExchangeChunk message. Does not implicitly {@link ibrl.v1.ExchangeChunk.verify|verify} messages.
+             * @param message ExchangeChunk message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ExchangeChunk.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an ExchangeChunk message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ExchangeChunk & ibrl.v1.ExchangeChunk.$Shape} ExchangeChunk
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ExchangeChunk & ibrl.v1.ExchangeChunk.$Shape;
+        }
+
+        namespace ExchangeChunk {
+
+            /** Properties of an ExchangeChunk. */
+            interface $Properties {
+
+                /** ExchangeChunk index */
+                index?: (number|null);
+
+                /** ExchangeChunk bitmap */
+                bitmap?: (number|null);
+
+                /** ExchangeChunk hash */
+                hash?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an ExchangeChunk. */
+            type $Shape = ibrl.v1.ExchangeChunk.$Properties;
         }
     }
 }

@@ -4629,6 +4629,11 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [address] NodeState address
              * @property {number|null} [workload_count] NodeState workload_count
              * @property {Array.<ibrl.v1.Workload.$Properties>|null} [workloads] NodeState workloads
+             * @property {string|null} [probe_address] NodeState probe_address
+             * @property {number|null} [probe_port] NodeState probe_port
+             * @property {Uint8Array|null} [probe_key] NodeState probe_key
+             * @property {Array.<ibrl.v1.LinkHalf.$Properties>|null} [links] NodeState links
+             * @property {ibrl.v1.Coordinate.$Properties|null} [coordinate] NodeState coordinate
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -4655,6 +4660,7 @@ export const ibrl = $root.ibrl = (() => {
              */
             const NodeState = function (properties) {
                 this.workloads = [];
+                this.links = [];
                 if (properties)
                     for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -4741,6 +4747,46 @@ export const ibrl = $root.ibrl = (() => {
              */
             NodeState.prototype.workloads = $util.emptyArray;
 
+            /**
+             * NodeState probe_address.
+             * @member {string} probe_address
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.probe_address = "";
+
+            /**
+             * NodeState probe_port.
+             * @member {number} probe_port
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.probe_port = 0;
+
+            /**
+             * NodeState probe_key.
+             * @member {Uint8Array} probe_key
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.probe_key = $util.newBuffer([]);
+
+            /**
+             * NodeState links.
+             * @member {Array.<ibrl.v1.LinkHalf.$Properties>} links
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.links = $util.emptyArray;
+
+            /**
+             * NodeState coordinate.
+             * @member {ibrl.v1.Coordinate.$Properties|null|undefined} coordinate
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.coordinate = null;
+
             // OneOf field names bound to virtual getters and setters
             let $oneOfFields;
 
@@ -4787,6 +4833,17 @@ export const ibrl = $root.ibrl = (() => {
                 if (message.workloads != null && message.workloads.length)
                     for (let i = 0; i < message.workloads.length; ++i)
                         $root.ibrl.v1.Workload.encode(message.workloads[i], writer.uint32(/* id 10, wireType 2 =*/82).fork(), _depth + 1).ldelim();
+                if (message.probe_address != null && $Object.hasOwnProperty.call(message, "probe_address") && message.probe_address !== "")
+                    writer.uint32(/* id 11, wireType 2 =*/90).string(message.probe_address);
+                if (message.probe_port != null && $Object.hasOwnProperty.call(message, "probe_port") && message.probe_port !== 0)
+                    writer.uint32(/* id 12, wireType 0 =*/96).uint32(message.probe_port);
+                if (message.probe_key != null && $Object.hasOwnProperty.call(message, "probe_key") && message.probe_key.length)
+                    writer.uint32(/* id 13, wireType 2 =*/106).bytes(message.probe_key);
+                if (message.links != null && message.links.length)
+                    for (let i = 0; i < message.links.length; ++i)
+                        $root.ibrl.v1.LinkHalf.encode(message.links[i], writer.uint32(/* id 14, wireType 2 =*/114).fork(), _depth + 1).ldelim();
+                if (message.coordinate != null && $Object.hasOwnProperty.call(message, "coordinate"))
+                    $root.ibrl.v1.Coordinate.encode(message.coordinate, writer.uint32(/* id 15, wireType 2 =*/122).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -4918,6 +4975,47 @@ export const ibrl = $root.ibrl = (() => {
                             message.workloads.push($root.ibrl.v1.Workload.decode(reader, reader.size(), $undefined, _depth + 1));
                             continue;
                         }
+                    case 11: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.probe_address = value;
+                            else
+                                delete message.probe_address;
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.probe_port = value;
+                            else
+                                delete message.probe_port;
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.probe_key = value;
+                            else
+                                delete message.probe_key;
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.links && message.links.length))
+                                message.links = [];
+                            message.links.push($root.ibrl.v1.LinkHalf.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 15: {
+                            if (wireType !== 2)
+                                break;
+                            message.coordinate = $root.ibrl.v1.Coordinate.decode(reader, reader.size(), $undefined, _depth + 1, message.coordinate);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -4936,6 +5034,1130 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return NodeState;
+        })();
+
+        v1.Coordinate = (function() {
+
+            /**
+             * Properties of a Coordinate.
+             * @typedef {Object} ibrl.v1.Coordinate.$Properties
+             * @property {Array.<number|Long>|null} [vector_ns] Coordinate vector_ns
+             * @property {number|Long|null} [adjustment_ns] Coordinate adjustment_ns
+             * @property {number|Long|null} [height_ns] Coordinate height_ns
+             * @property {number|null} [error_ppm] Coordinate error_ppm
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a Coordinate.
+             * @memberof ibrl.v1
+             * @interface ICoordinate
+             * @augments ibrl.v1.Coordinate.$Properties
+             * @deprecated Use ibrl.v1.Coordinate.$Properties instead.
+             */
+
+            /**
+             * Shape of a Coordinate.
+             * @typedef {ibrl.v1.Coordinate.$Properties} ibrl.v1.Coordinate.$Shape
+             */
+
+            /**
+             * Constructs a new Coordinate.
+             * @memberof ibrl.v1
+             * @classdesc Represents a Coordinate.
+             * @constructor
+             * @param {ibrl.v1.Coordinate.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Coordinate = function (properties) {
+                this.vector_ns = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Coordinate vector_ns.
+             * @member {Array.<number|Long>} vector_ns
+             * @memberof ibrl.v1.Coordinate
+             * @instance
+             */
+            Coordinate.prototype.vector_ns = $util.emptyArray;
+
+            /**
+             * Coordinate adjustment_ns.
+             * @member {number|Long} adjustment_ns
+             * @memberof ibrl.v1.Coordinate
+             * @instance
+             */
+            Coordinate.prototype.adjustment_ns = $util.Long ? $util.Long.fromBits(0,0,false) : 0;
+
+            /**
+             * Coordinate height_ns.
+             * @member {number|Long} height_ns
+             * @memberof ibrl.v1.Coordinate
+             * @instance
+             */
+            Coordinate.prototype.height_ns = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Coordinate error_ppm.
+             * @member {number} error_ppm
+             * @memberof ibrl.v1.Coordinate
+             * @instance
+             */
+            Coordinate.prototype.error_ppm = 0;
+
+            /**
+             * Encodes the specified Coordinate message. Does not implicitly {@link ibrl.v1.Coordinate.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Coordinate
+             * @static
+             * @param {ibrl.v1.Coordinate.$Properties} message Coordinate message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Coordinate.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.vector_ns != null && message.vector_ns.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).sint64s(message.vector_ns);
+                if (message.adjustment_ns != null && $Object.hasOwnProperty.call(message, "adjustment_ns") && (typeof message.adjustment_ns === "object" ? message.adjustment_ns.low || message.adjustment_ns.high : message.adjustment_ns !== 0))
+                    writer.uint32(/* id 2, wireType 0 =*/16).sint64(message.adjustment_ns);
+                if (message.height_ns != null && $Object.hasOwnProperty.call(message, "height_ns") && (typeof message.height_ns === "object" ? message.height_ns.low || message.height_ns.high : message.height_ns !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.height_ns);
+                if (message.error_ppm != null && $Object.hasOwnProperty.call(message, "error_ppm") && message.error_ppm !== 0)
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint32(message.error_ppm);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a Coordinate message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Coordinate
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Coordinate & ibrl.v1.Coordinate.$Shape} Coordinate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Coordinate.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Coordinate();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType === 2) {
+                                if (!(message.vector_ns && message.vector_ns.length))
+                                    message.vector_ns = [];
+                                reader.sint64s(message.vector_ns);
+                                continue;
+                            }
+                            if (wireType !== 0)
+                                break;
+                            if (!(message.vector_ns && message.vector_ns.length))
+                                message.vector_ns = [];
+                            message.vector_ns.push(reader.sint64());
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.sint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.adjustment_ns = value;
+                            else
+                                delete message.adjustment_ns;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.height_ns = value;
+                            else
+                                delete message.height_ns;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.error_ppm = value;
+                            else
+                                delete message.error_ppm;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Coordinate;
+        })();
+
+        v1.LinkHalf = (function() {
+
+            /**
+             * Properties of a LinkHalf.
+             * @typedef {Object} ibrl.v1.LinkHalf.$Properties
+             * @property {Uint8Array|null} [peer_key] LinkHalf peer_key
+             * @property {string|null} [peer] LinkHalf peer
+             * @property {number|Long|null} [start_ms] LinkHalf start_ms
+             * @property {number|Long|null} [end_ms] LinkHalf end_ms
+             * @property {number|null} [sent] LinkHalf sent
+             * @property {number|null} [received] LinkHalf received
+             * @property {number|null} [forward_lost] LinkHalf forward_lost
+             * @property {number|null} [backward_lost] LinkHalf backward_lost
+             * @property {number|Long|null} [rtt_min_us] LinkHalf rtt_min_us
+             * @property {number|Long|null} [rtt_p50_us] LinkHalf rtt_p50_us
+             * @property {number|Long|null} [rtt_p95_us] LinkHalf rtt_p95_us
+             * @property {number|Long|null} [rtt_p99_us] LinkHalf rtt_p99_us
+             * @property {number|Long|null} [jitter_us] LinkHalf jitter_us
+             * @property {number|Long|null} [pdv_p95_us] LinkHalf pdv_p95_us
+             * @property {number|Long|null} [pdv_p99_us] LinkHalf pdv_p99_us
+             * @property {number|null} [duplicates] LinkHalf duplicates
+             * @property {number|null} [reordered] LinkHalf reordered
+             * @property {number|null} [longest_burst] LinkHalf longest_burst
+             * @property {ibrl.v1.Exchanges.$Properties|null} [outgoing] LinkHalf outgoing
+             * @property {ibrl.v1.Exchanges.$Properties|null} [incoming] LinkHalf incoming
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a LinkHalf.
+             * @memberof ibrl.v1
+             * @interface ILinkHalf
+             * @augments ibrl.v1.LinkHalf.$Properties
+             * @deprecated Use ibrl.v1.LinkHalf.$Properties instead.
+             */
+
+            /**
+             * Shape of a LinkHalf.
+             * @typedef {ibrl.v1.LinkHalf.$Properties} ibrl.v1.LinkHalf.$Shape
+             */
+
+            /**
+             * Constructs a new LinkHalf.
+             * @memberof ibrl.v1
+             * @classdesc Represents a LinkHalf.
+             * @constructor
+             * @param {ibrl.v1.LinkHalf.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const LinkHalf = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * LinkHalf peer_key.
+             * @member {Uint8Array} peer_key
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.peer_key = $util.newBuffer([]);
+
+            /**
+             * LinkHalf peer.
+             * @member {string} peer
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.peer = "";
+
+            /**
+             * LinkHalf start_ms.
+             * @member {number|Long} start_ms
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.start_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * LinkHalf end_ms.
+             * @member {number|Long} end_ms
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.end_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * LinkHalf sent.
+             * @member {number} sent
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.sent = 0;
+
+            /**
+             * LinkHalf received.
+             * @member {number} received
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.received = 0;
+
+            /**
+             * LinkHalf forward_lost.
+             * @member {number|null|undefined} forward_lost
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.forward_lost = null;
+
+            /**
+             * LinkHalf backward_lost.
+             * @member {number|null|undefined} backward_lost
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.backward_lost = null;
+
+            /**
+             * LinkHalf rtt_min_us.
+             * @member {number|Long|null|undefined} rtt_min_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.rtt_min_us = null;
+
+            /**
+             * LinkHalf rtt_p50_us.
+             * @member {number|Long|null|undefined} rtt_p50_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.rtt_p50_us = null;
+
+            /**
+             * LinkHalf rtt_p95_us.
+             * @member {number|Long|null|undefined} rtt_p95_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.rtt_p95_us = null;
+
+            /**
+             * LinkHalf rtt_p99_us.
+             * @member {number|Long|null|undefined} rtt_p99_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.rtt_p99_us = null;
+
+            /**
+             * LinkHalf jitter_us.
+             * @member {number|Long|null|undefined} jitter_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.jitter_us = null;
+
+            /**
+             * LinkHalf pdv_p95_us.
+             * @member {number|Long|null|undefined} pdv_p95_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.pdv_p95_us = null;
+
+            /**
+             * LinkHalf pdv_p99_us.
+             * @member {number|Long|null|undefined} pdv_p99_us
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.pdv_p99_us = null;
+
+            /**
+             * LinkHalf duplicates.
+             * @member {number} duplicates
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.duplicates = 0;
+
+            /**
+             * LinkHalf reordered.
+             * @member {number} reordered
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.reordered = 0;
+
+            /**
+             * LinkHalf longest_burst.
+             * @member {number} longest_burst
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.longest_burst = 0;
+
+            /**
+             * LinkHalf outgoing.
+             * @member {ibrl.v1.Exchanges.$Properties|null|undefined} outgoing
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.outgoing = null;
+
+            /**
+             * LinkHalf incoming.
+             * @member {ibrl.v1.Exchanges.$Properties|null|undefined} incoming
+             * @memberof ibrl.v1.LinkHalf
+             * @instance
+             */
+            LinkHalf.prototype.incoming = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_forward_lost", {
+                get: $util.oneOfGetter($oneOfFields = ["forward_lost"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_backward_lost", {
+                get: $util.oneOfGetter($oneOfFields = ["backward_lost"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_rtt_min_us", {
+                get: $util.oneOfGetter($oneOfFields = ["rtt_min_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_rtt_p50_us", {
+                get: $util.oneOfGetter($oneOfFields = ["rtt_p50_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_rtt_p95_us", {
+                get: $util.oneOfGetter($oneOfFields = ["rtt_p95_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_rtt_p99_us", {
+                get: $util.oneOfGetter($oneOfFields = ["rtt_p99_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_jitter_us", {
+                get: $util.oneOfGetter($oneOfFields = ["jitter_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_pdv_p95_us", {
+                get: $util.oneOfGetter($oneOfFields = ["pdv_p95_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(LinkHalf.prototype, "_pdv_p99_us", {
+                get: $util.oneOfGetter($oneOfFields = ["pdv_p99_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified LinkHalf message. Does not implicitly {@link ibrl.v1.LinkHalf.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.LinkHalf
+             * @static
+             * @param {ibrl.v1.LinkHalf.$Properties} message LinkHalf message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            LinkHalf.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.peer_key != null && $Object.hasOwnProperty.call(message, "peer_key") && message.peer_key.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.peer_key);
+                if (message.peer != null && $Object.hasOwnProperty.call(message, "peer") && message.peer !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.peer);
+                if (message.start_ms != null && $Object.hasOwnProperty.call(message, "start_ms") && (typeof message.start_ms === "object" ? message.start_ms.low || message.start_ms.high : message.start_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.start_ms);
+                if (message.end_ms != null && $Object.hasOwnProperty.call(message, "end_ms") && (typeof message.end_ms === "object" ? message.end_ms.low || message.end_ms.high : message.end_ms !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.end_ms);
+                if (message.sent != null && $Object.hasOwnProperty.call(message, "sent") && message.sent !== 0)
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint32(message.sent);
+                if (message.received != null && $Object.hasOwnProperty.call(message, "received") && message.received !== 0)
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.received);
+                if (message.forward_lost != null && $Object.hasOwnProperty.call(message, "forward_lost"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).uint32(message.forward_lost);
+                if (message.backward_lost != null && $Object.hasOwnProperty.call(message, "backward_lost"))
+                    writer.uint32(/* id 8, wireType 0 =*/64).uint32(message.backward_lost);
+                if (message.rtt_min_us != null && $Object.hasOwnProperty.call(message, "rtt_min_us"))
+                    writer.uint32(/* id 9, wireType 0 =*/72).uint64(message.rtt_min_us);
+                if (message.rtt_p50_us != null && $Object.hasOwnProperty.call(message, "rtt_p50_us"))
+                    writer.uint32(/* id 10, wireType 0 =*/80).uint64(message.rtt_p50_us);
+                if (message.rtt_p95_us != null && $Object.hasOwnProperty.call(message, "rtt_p95_us"))
+                    writer.uint32(/* id 11, wireType 0 =*/88).uint64(message.rtt_p95_us);
+                if (message.rtt_p99_us != null && $Object.hasOwnProperty.call(message, "rtt_p99_us"))
+                    writer.uint32(/* id 12, wireType 0 =*/96).uint64(message.rtt_p99_us);
+                if (message.jitter_us != null && $Object.hasOwnProperty.call(message, "jitter_us"))
+                    writer.uint32(/* id 13, wireType 0 =*/104).uint64(message.jitter_us);
+                if (message.pdv_p95_us != null && $Object.hasOwnProperty.call(message, "pdv_p95_us"))
+                    writer.uint32(/* id 14, wireType 0 =*/112).uint64(message.pdv_p95_us);
+                if (message.pdv_p99_us != null && $Object.hasOwnProperty.call(message, "pdv_p99_us"))
+                    writer.uint32(/* id 15, wireType 0 =*/120).uint64(message.pdv_p99_us);
+                if (message.duplicates != null && $Object.hasOwnProperty.call(message, "duplicates") && message.duplicates !== 0)
+                    writer.uint32(/* id 16, wireType 0 =*/128).uint32(message.duplicates);
+                if (message.reordered != null && $Object.hasOwnProperty.call(message, "reordered") && message.reordered !== 0)
+                    writer.uint32(/* id 17, wireType 0 =*/136).uint32(message.reordered);
+                if (message.longest_burst != null && $Object.hasOwnProperty.call(message, "longest_burst") && message.longest_burst !== 0)
+                    writer.uint32(/* id 18, wireType 0 =*/144).uint32(message.longest_burst);
+                if (message.outgoing != null && $Object.hasOwnProperty.call(message, "outgoing"))
+                    $root.ibrl.v1.Exchanges.encode(message.outgoing, writer.uint32(/* id 19, wireType 2 =*/154).fork(), _depth + 1).ldelim();
+                if (message.incoming != null && $Object.hasOwnProperty.call(message, "incoming"))
+                    $root.ibrl.v1.Exchanges.encode(message.incoming, writer.uint32(/* id 20, wireType 2 =*/162).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a LinkHalf message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.LinkHalf
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.LinkHalf & ibrl.v1.LinkHalf.$Shape} LinkHalf
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            LinkHalf.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.LinkHalf();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.peer_key = value;
+                            else
+                                delete message.peer_key;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.peer = value;
+                            else
+                                delete message.peer;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.start_ms = value;
+                            else
+                                delete message.start_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.end_ms = value;
+                            else
+                                delete message.end_ms;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.sent = value;
+                            else
+                                delete message.sent;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.received = value;
+                            else
+                                delete message.received;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            message.forward_lost = reader.uint32();
+                            message._forward_lost = "forward_lost";
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 0)
+                                break;
+                            message.backward_lost = reader.uint32();
+                            message._backward_lost = "backward_lost";
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 0)
+                                break;
+                            message.rtt_min_us = reader.uint64();
+                            message._rtt_min_us = "rtt_min_us";
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 0)
+                                break;
+                            message.rtt_p50_us = reader.uint64();
+                            message._rtt_p50_us = "rtt_p50_us";
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 0)
+                                break;
+                            message.rtt_p95_us = reader.uint64();
+                            message._rtt_p95_us = "rtt_p95_us";
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 0)
+                                break;
+                            message.rtt_p99_us = reader.uint64();
+                            message._rtt_p99_us = "rtt_p99_us";
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 0)
+                                break;
+                            message.jitter_us = reader.uint64();
+                            message._jitter_us = "jitter_us";
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 0)
+                                break;
+                            message.pdv_p95_us = reader.uint64();
+                            message._pdv_p95_us = "pdv_p95_us";
+                            continue;
+                        }
+                    case 15: {
+                            if (wireType !== 0)
+                                break;
+                            message.pdv_p99_us = reader.uint64();
+                            message._pdv_p99_us = "pdv_p99_us";
+                            continue;
+                        }
+                    case 16: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.duplicates = value;
+                            else
+                                delete message.duplicates;
+                            continue;
+                        }
+                    case 17: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.reordered = value;
+                            else
+                                delete message.reordered;
+                            continue;
+                        }
+                    case 18: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.longest_burst = value;
+                            else
+                                delete message.longest_burst;
+                            continue;
+                        }
+                    case 19: {
+                            if (wireType !== 2)
+                                break;
+                            message.outgoing = $root.ibrl.v1.Exchanges.decode(reader, reader.size(), $undefined, _depth + 1, message.outgoing);
+                            continue;
+                        }
+                    case 20: {
+                            if (wireType !== 2)
+                                break;
+                            message.incoming = $root.ibrl.v1.Exchanges.decode(reader, reader.size(), $undefined, _depth + 1, message.incoming);
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return LinkHalf;
+        })();
+
+        v1.Exchanges = (function() {
+
+            /**
+             * Properties of an Exchanges.
+             * @typedef {Object} ibrl.v1.Exchanges.$Properties
+             * @property {number|null} [session] Exchanges session
+             * @property {number|null} [first_chunk] Exchanges first_chunk
+             * @property {number|null} [last_chunk] Exchanges last_chunk
+             * @property {Array.<ibrl.v1.ExchangeChunk.$Properties>|null} [chunks] Exchanges chunks
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an Exchanges.
+             * @memberof ibrl.v1
+             * @interface IExchanges
+             * @augments ibrl.v1.Exchanges.$Properties
+             * @deprecated Use ibrl.v1.Exchanges.$Properties instead.
+             */
+
+            /**
+             * Shape of an Exchanges.
+             * @typedef {ibrl.v1.Exchanges.$Properties} ibrl.v1.Exchanges.$Shape
+             */
+
+            /**
+             * Constructs a new Exchanges.
+             * @memberof ibrl.v1
+             * @classdesc Represents an Exchanges.
+             * @constructor
+             * @param {ibrl.v1.Exchanges.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Exchanges = function (properties) {
+                this.chunks = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Exchanges session.
+             * @member {number} session
+             * @memberof ibrl.v1.Exchanges
+             * @instance
+             */
+            Exchanges.prototype.session = 0;
+
+            /**
+             * Exchanges first_chunk.
+             * @member {number} first_chunk
+             * @memberof ibrl.v1.Exchanges
+             * @instance
+             */
+            Exchanges.prototype.first_chunk = 0;
+
+            /**
+             * Exchanges last_chunk.
+             * @member {number} last_chunk
+             * @memberof ibrl.v1.Exchanges
+             * @instance
+             */
+            Exchanges.prototype.last_chunk = 0;
+
+            /**
+             * Exchanges chunks.
+             * @member {Array.<ibrl.v1.ExchangeChunk.$Properties>} chunks
+             * @memberof ibrl.v1.Exchanges
+             * @instance
+             */
+            Exchanges.prototype.chunks = $util.emptyArray;
+
+            /**
+             * Encodes the specified Exchanges message. Does not implicitly {@link ibrl.v1.Exchanges.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Exchanges
+             * @static
+             * @param {ibrl.v1.Exchanges.$Properties} message Exchanges message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Exchanges.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.session != null && $Object.hasOwnProperty.call(message, "session") && message.session !== 0)
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.session);
+                if (message.first_chunk != null && $Object.hasOwnProperty.call(message, "first_chunk") && message.first_chunk !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.first_chunk);
+                if (message.last_chunk != null && $Object.hasOwnProperty.call(message, "last_chunk") && message.last_chunk !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.last_chunk);
+                if (message.chunks != null && message.chunks.length)
+                    for (let i = 0; i < message.chunks.length; ++i)
+                        $root.ibrl.v1.ExchangeChunk.encode(message.chunks[i], writer.uint32(/* id 4, wireType 2 =*/34).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an Exchanges message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Exchanges
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Exchanges & ibrl.v1.Exchanges.$Shape} Exchanges
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Exchanges.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Exchanges();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.session = value;
+                            else
+                                delete message.session;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.first_chunk = value;
+                            else
+                                delete message.first_chunk;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.last_chunk = value;
+                            else
+                                delete message.last_chunk;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.chunks && message.chunks.length))
+                                message.chunks = [];
+                            message.chunks.push($root.ibrl.v1.ExchangeChunk.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Exchanges;
+        })();
+
+        v1.ExchangeChunk = (function() {
+
+            /**
+             * Properties of an ExchangeChunk.
+             * @typedef {Object} ibrl.v1.ExchangeChunk.$Properties
+             * @property {number|null} [index] ExchangeChunk index
+             * @property {number|null} [bitmap] ExchangeChunk bitmap
+             * @property {Uint8Array|null} [hash] ExchangeChunk hash
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an ExchangeChunk.
+             * @memberof ibrl.v1
+             * @interface IExchangeChunk
+             * @augments ibrl.v1.ExchangeChunk.$Properties
+             * @deprecated Use ibrl.v1.ExchangeChunk.$Properties instead.
+             */
+
+            /**
+             * Shape of an ExchangeChunk.
+             * @typedef {ibrl.v1.ExchangeChunk.$Properties} ibrl.v1.ExchangeChunk.$Shape
+             */
+
+            /**
+             * Constructs a new ExchangeChunk.
+             * @memberof ibrl.v1
+             * @classdesc Represents an ExchangeChunk.
+             * @constructor
+             * @param {ibrl.v1.ExchangeChunk.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ExchangeChunk = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ExchangeChunk index.
+             * @member {number} index
+             * @memberof ibrl.v1.ExchangeChunk
+             * @instance
+             */
+            ExchangeChunk.prototype.index = 0;
+
+            /**
+             * ExchangeChunk bitmap.
+             * @member {number} bitmap
+             * @memberof ibrl.v1.ExchangeChunk
+             * @instance
+             */
+            ExchangeChunk.prototype.bitmap = 0;
+
+            /**
+             * ExchangeChunk hash.
+             * @member {Uint8Array} hash
+             * @memberof ibrl.v1.ExchangeChunk
+             * @instance
+             */
+            ExchangeChunk.prototype.hash = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified ExchangeChunk message. Does not implicitly {@link ibrl.v1.ExchangeChunk.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ExchangeChunk
+             * @static
+             * @param {ibrl.v1.ExchangeChunk.$Properties} message ExchangeChunk message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ExchangeChunk.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.index != null && $Object.hasOwnProperty.call(message, "index") && message.index !== 0)
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.index);
+                if (message.bitmap != null && $Object.hasOwnProperty.call(message, "bitmap") && message.bitmap !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.bitmap);
+                if (message.hash != null && $Object.hasOwnProperty.call(message, "hash") && message.hash.length)
+                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.hash);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an ExchangeChunk message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ExchangeChunk
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ExchangeChunk & ibrl.v1.ExchangeChunk.$Shape} ExchangeChunk
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ExchangeChunk.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ExchangeChunk();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.index = value;
+                            else
+                                delete message.index;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.bitmap = value;
+                            else
+                                delete message.bitmap;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.hash = value;
+                            else
+                                delete message.hash;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ExchangeChunk;
         })();
 
         return v1;

@@ -28,9 +28,16 @@ import { nomadSettingsFrom } from "./nomad/settings.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
-import { constantPrice, parsePricePerGb } from "./readings/price.js";
+import { InterfaceRates, readInterfaces } from "./readings/interfaces.js";
+import { priceSourceFrom } from "./readings/price-source.js";
 import { ThisNode } from "./readings/this-node.js";
-import { Sealer } from "./sealer.js";
+import { choosePeers } from "./probe/choose-peers.js";
+import { loadOrCreateProbeKeys } from "./state/probe-key.js";
+import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settings.js";
+import { StampRunner } from "./probe/stamp-runner.js";
+import { ProbeTelemetry } from "./probe-telemetry.js";
+import { Probing } from "./probing.js";
+import { type OwnLinks, Sealer } from "./sealer.js";
 import { SettingsError, type SidecarSettings } from "./settings.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { EpochCounter } from "./state/epoch.js";
@@ -56,8 +63,13 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const health = (dependency: string) => new HealthLog({ dependency, logger, clock });
 
   const endpoint = parseBeaconEndpoint(settings.beaconEndpoint);
-  const price = parsePricePerGb(settings.beaconPrice, "--beacon-price");
-  if (price.problem !== undefined) throw new SettingsError(price.problem.setting, price.problem.message.slice(price.problem.setting.length + 2));
+  const metrics = createMetrics({ interfaces: async () => (await readInterfaces()).value });
+  const price = priceSourceFrom(settings, {
+    clock, logger,
+    health: health("price script"),
+    onScriptFailure: () => metrics.priceScriptFailures.inc(),
+    env: process.env,
+  });
   for (const name of settings.capabilities) {
     const problem = capabilityProblem(name);
     if (problem !== undefined) throw new SettingsError("--capability", problem);
@@ -79,24 +91,55 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     }
   });
 
-  const metrics = createMetrics();
   const keys = new KeyAdmission();
   const registry = new Registry(pins);
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
+  const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection));
+  const probeKeys = loadOrCreateProbeKeys(settings.stateDir);
+  const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
   const intake = new Intake(registry, keys, clock, telemetry.intake);
+  const { probeBind } = settings;
   const publisher = new Publisher({
     consul, clock, random, backoff, identity, epoch, keys, registry,
     sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
     reader: new ThisNode({
       consul, nomad, clock, logger,
-      price: constantPrice(price.microUsdPerGb),
+      price,
       hostname: hostname(),
       hostPaths: defaultHostPaths(process.env["XDG_RUNTIME_DIR"]),
       extraCapabilities: settings.capabilities,
+      headline: () => probing.headline(),
+      interfaces: new InterfaceRates(clock),
     }),
+    links: async () => {
+      if (probeBind !== null) await probing.bind();
+      return ownLinks(probing);
+    },
     limits: settings,
     observer: telemetry.publish,
     standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
+    ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
+  });
+  const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs }, {
+    onSamples: (samples) => probeTelemetry.sampled(samples.map(({ sample }) => sample)),
+    onReport: ({ reflector }) => probeTelemetry.reported(runner.outcome()?.peers ?? [], reflector),
+    onCrash: (error, respawnMs) => probeTelemetry.crashed(error, respawnMs),
+    onBadKey: (peer, reason) => probeTelemetry.badKey(peer, reason),
+  });
+  const probing = new Probing({
+    runner,
+    publicKey: Buffer.from(probeKeys.publicKey).toString("hex"),
+    ownKey: Buffer.from(identity.publicKey).toString("hex"),
+    registry, clock,
+    observer: probeTelemetry.probing,
+    states: () => states.read(datacenter() ?? "", { consistency: "stale" }),
+    ownCoordinate: () => publisher.sealed?.state.record.coordinate,
+    published: () => publisher.publishedState?.probe,
+    bind: () => {
+      const host = publisher.memberAddress;
+      return probeBind ?? (host === undefined || probeBind === null ? undefined : { host, port: DEFAULT_PROBE_PORT });
+    },
+    choose: (choice) => choosePeers({ ...choice, count: settings.probePeers, seed: datacenter() ?? "" }),
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
   });
   const datacenter = () => (publisher.self?.joined === true ? publisher.self.node.datacenter : undefined);
@@ -126,7 +169,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   );
   const view = new ClusterView({
     consul, registry, intake, clock,
-    states: new StateReader(consul, keys, clock, (_node, rejection) => telemetry.rejected("kv", _node, rejection)),
+    states,
     self: () => publisher.self,
     ownState: () => (publisher.sealed === undefined ? undefined : { ok: true, verified: publisher.sealed.state }),
     sidecars: () => watcher.sidecars,
@@ -163,6 +206,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       watcher.run(signal),
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
       sweeping,
+      price.run(signal),
+      probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined
         ? undefined
         : new BeaconEndpoint({
@@ -175,6 +220,12 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
   }
+}
+
+function ownLinks(probing: Probing): OwnLinks {
+  const { contact } = probing;
+  const links = probing.halves();
+  return { ...(contact === undefined ? {} : { probe: contact }), ...(links.length === 0 ? {} : { links }) };
 }
 
 function readyStatus(publisher: Publisher, watcher: Watcher, telemetry: Telemetry): ReadyStatus {

@@ -3,7 +3,7 @@
  * that is unknown has no sample, never 0; counters start at 0 with every label value, so that a rate exists from the
  * first scrape. docs/metrics.md lists them, and a test compares.
  */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { LatencySource } from "../beacon/record.js";
 import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
 import { REJECT_REASONS, type RejectReason } from "../beacon/rejection.js";
@@ -21,6 +21,26 @@ const CONSUL_ERRORS = keysOf<ConsulErrorCode>({
   "too-large": 0, rejected: 0, protocol: 0,
 });
 
+/** As probe/reflector.ts counts them; a test compares. */
+const REFLECTOR_DROPS = ["short", "long", "bad-hmac", "malformed", "unknown-peer", "replay", "rate"] as const;
+
+/** 50 µs, a hop within a rack, to 1 s, where a probe is lost: 1-2-5 steps, halved where most links lie. */
+const RTT_BUCKETS_S = [0.00005, 0.0001, 0.00015, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1];
+
+/** The kernel's counters of one network interface, octets since it was made. */
+export interface InterfaceCounters {
+  name: string;
+  receiveBytes: number;
+  transmitBytes: number;
+}
+
+export interface MetricsOptions {
+  /** Adds Node's own metrics, whose observers live as long as the process. */
+  defaults?: boolean;
+  /** Asked at every scrape; undefined where the kernel does not say. */
+  interfaces?: () => Promise<readonly InterfaceCounters[] | undefined>;
+}
+
 /** A gauge without labels whose sample exists only while its value is known. */
 export class KnownGauge {
   constructor(private readonly gauge: Gauge) {
@@ -37,8 +57,7 @@ export class KnownGauge {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** `defaults` adds Node's own metrics, whose observers live as long as the process. */
-export function createMetrics({ defaults = true }: { defaults?: boolean } = {}) {
+export function createMetrics({ defaults = true, interfaces }: MetricsOptions = {}) {
   const registry = new Registry();
   if (defaults) collectDefaultMetrics({ register: registry });
   const registers = [registry];
@@ -46,6 +65,17 @@ export function createMetrics({ defaults = true }: { defaults?: boolean } = {}) 
   const counter = (name: string, help: string) => new Counter({ name, help, registers });
   const labelled = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Counter<L>({ name, help, labelNames, registers });
+  const histogram = (name: string, help: string) => new Histogram({ name, help, buckets: RTT_BUCKETS_S, registers });
+  /** Nothing of ours to count: each scrape shows what the kernel has. */
+  const interfaceBytes = (name: string, help: string, bytesOf: (counters: InterfaceCounters) => number) =>
+    new Counter({
+      name, help, labelNames: ["interface"], registers,
+      async collect() {
+        const counters = (await interfaces?.()) ?? [];
+        this.reset();
+        for (const each of counters) this.inc({ interface: each.name }, bytesOf(each));
+      },
+    });
 
   const recordsAccepted = labelled("hypercore_ibrl_records_accepted_total", "Verified records that the registry took or already had, by carrier.", ["carrier"]);
   const recordsRejected = labelled("hypercore_ibrl_records_rejected_total", "Records that were not believed, by reason and carrier.", ["reason", "carrier"]);
@@ -55,12 +85,16 @@ export function createMetrics({ defaults = true }: { defaults?: boolean } = {}) 
   const apiRequests = labelled("hypercore_ibrl_api_requests_total", "Answered requests, by api (http, grpc), call and status code of that api.", ["api", "call", "code"]);
   const nodes = new Gauge({ name: "hypercore_ibrl_nodes", help: "Nodes that this sidecar lists, by trust.", labelNames: ["trust"], registers });
   const latency = new Gauge({ name: "hypercore_ibrl_latency_seconds", help: "This node's headline round trip, by source; no sample while unmeasured.", labelNames: ["source"], registers });
+  const reflectorDropped = labelled("hypercore_ibrl_reflector_dropped_total", "Probes of others that the reflector did not answer, by reason.", ["reason"]);
+  interfaceBytes("hypercore_ibrl_interface_receive_bytes_total", "Bytes that each network interface received, by the kernel; without loopback.", ({ receiveBytes }) => receiveBytes);
+  interfaceBytes("hypercore_ibrl_interface_transmit_bytes_total", "Bytes that each network interface sent, by the kernel; without loopback.", ({ transmitBytes }) => transmitBytes);
 
   for (const carrier of CARRIERS) {
     recordsAccepted.inc({ carrier }, 0);
     for (const reason of REJECT_REASONS) recordsRejected.inc({ reason, carrier }, 0);
   }
   for (const code of CONSUL_ERRORS) consulErrors.inc({ code }, 0);
+  for (const reason of REFLECTOR_DROPS) reflectorDropped.inc({ reason }, 0);
   for (const plane of PLANES) {
     planeWrites.inc({ plane }, 0);
     planeWriteFailures.inc({ plane }, 0);
@@ -113,6 +147,24 @@ export function createMetrics({ defaults = true }: { defaults?: boolean } = {}) 
     writeBudget: gauge("hypercore_ibrl_write_budget_per_second", "This node's share of the cluster's Raft writes."),
     eventsReceived: counter("hypercore_ibrl_events_received_total", "User events of ours read from the local agent, each once."),
     eventGaps: counter("hypercore_ibrl_event_gaps_total", "Times that the agent's event ring ran over between two reads."),
+
+    // Measuring.
+    probeRtt: histogram("hypercore_ibrl_probe_rtt_seconds", "Round trips of this node's probes, without the time that the reflector held them."),
+    coordinateError: histogram("hypercore_ibrl_coordinate_error_seconds", "How far the estimate by Consul's coordinates was from the measured round trip of a probed link."),
+    probesSent: counter("hypercore_ibrl_probes_sent_total", "Probes sent whose outcome is known: answered in time or lost."),
+    probesLost: counter("hypercore_ibrl_probes_lost_total", "Probes that were not answered in time."),
+    probesDiscarded: counter("hypercore_ibrl_probes_discarded_total", "Answers whose round trip was not used because this process stalled when it should have read them."),
+    probeDuplicates: counter("hypercore_ibrl_probe_duplicates_total", "Answers to a probe that was answered before."),
+    probeReordered: counter("hypercore_ibrl_probe_reordered_total", "Answers that came after the answer to a later probe."),
+    reflectorAnswered: counter("hypercore_ibrl_reflector_answered_total", "Probes of others that the reflector answered."),
+    /** A reason that is not known here is shown from its first drop on. */
+    reflectorDropped: (reason: string, count = 1) => reflectorDropped.inc({ reason }, count),
+    proberRestarts: counter("hypercore_ibrl_prober_restarts_total", "Times that the prober's worker died and was started again."),
+    jitter: gauge("hypercore_ibrl_jitter_seconds", "This node's headline jitter (RFC 3550): the median over its answering peers."),
+    lossRatio: gauge("hypercore_ibrl_loss_ratio", "Lost over sent of all probes in the window, 0 to 1."),
+    probePeers: gauge("hypercore_ibrl_probe_peers", "Peers that were probed in the window."),
+    probePeersAnswering: gauge("hypercore_ibrl_probe_peers_answering", "Of these, peers that answered at least once."),
+    priceScriptFailures: counter("hypercore_ibrl_price_script_failures_total", "Runs of the price script that gave no price."),
 
     apiRequest: (api: "http" | "grpc", call: string, code: number) => apiRequests.inc({ api, call, code: String(code) }),
   };

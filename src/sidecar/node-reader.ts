@@ -1,5 +1,5 @@
 /** What a beat reads of this node before it seals a record. Unknown is absent; src/sidecar/readings/ has the readers. */
-import type { LatencySource, Workload } from "../beacon/record.js";
+import type { Coordinate, LatencySource, Workload } from "../beacon/record.js";
 import type { AgentSelf } from "./consul-api.js";
 
 export interface Readings {
@@ -12,6 +12,8 @@ export interface Readings {
   priceMicroUsdPerGb?: number;
   capabilities: readonly string[];
   workloads?: readonly Workload[];
+  /** This node's own network coordinate, from which peers estimate. */
+  coordinate?: Coordinate;
 }
 
 export interface NodeReader {

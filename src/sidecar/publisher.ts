@@ -18,8 +18,8 @@ import { type AgentSelf, type ConsulApi, ConsulError } from "./consul-api.js";
 import type { NodeReader, Readings } from "./node-reader.js";
 import type { Plane } from "./metrics.js";
 import { Registration } from "./registration.js";
-import type { Sealed, Sealer } from "./sealer.js";
-import { beaconMoved, stateMoved } from "./significance.js";
+import type { OwnLinks, Sealed, Sealer } from "./sealer.js";
+import { beaconMovement, stateMoved } from "./significance.js";
 import type { EpochCounter } from "./state/epoch.js";
 import type { Identity } from "./state/identity.js";
 import { WrittenPlane, type WriteOutcome } from "./written-plane.js";
@@ -47,6 +47,8 @@ export interface PublisherDeps {
   sealer: Sealer;
   registry: Registry;
   reader: NodeReader;
+  /** Sealed into every state. */
+  links: () => Promise<OwnLinks>;
   limits: CadenceLimits;
   observer: PublishObserver;
   standalone: { node: string; address: string };
@@ -77,7 +79,7 @@ export class Publisher {
     this.#cadence = cadenceFor(1, TYPICAL_SEALED_BYTES, limits);
     this.#budget = new TokenBucket(this.#cadence.writesPerS, this.#cadence.writeBurst, clock.monoMs());
     const monoMs = () => clock.monoMs();
-    this.#service = new WrittenPlane({ moved: beaconMoved, budget: this.#budget, backoff: backoff(), random, monoMs });
+    this.#service = new WrittenPlane({ moved: beaconMovement(), budget: this.#budget, backoff: backoff(), random, monoMs });
     this.#kv = new WrittenPlane({ moved: stateMoved, budget: this.#budget, backoff: backoff(), random, monoMs });
     this.#eventAtMs = clock.monoMs();
   }
@@ -85,6 +87,14 @@ export class Publisher {
   /** Who we are; undefined before the first beat. */
   get self(): Self | undefined {
     return this.#self;
+  }
+  /** The agent's member address, bare; undefined before it answered. */
+  get memberAddress(): string | undefined {
+    return this.#agent?.address;
+  }
+  /** What stands in KV, as far as we know. */
+  get publishedState(): NodeState | undefined {
+    return this.#kv.last;
   }
   get sealed(): Sealed | undefined {
     return this.#sealed;
@@ -113,7 +123,7 @@ export class Publisher {
     const agent = await this.#askAgent(signal);
     const readings = await this.deps.reader.read(agent, signal);
     if (signal.aborted) return;
-    if (!this.#seal(readings)) return;
+    if (!this.#seal(readings, await this.deps.links())) return;
     if (agent === undefined || this.#sealed === undefined) return;
     const { beacon, state } = this.#sealed;
     this.#start("service", async () => {
@@ -213,11 +223,11 @@ export class Publisher {
     return { joined: false, node: { node, nodeId: "", datacenter: STANDALONE_DATACENTER, address } };
   }
 
-  #seal(readings: Readings): boolean {
+  #seal(readings: Readings, links: OwnLinks): boolean {
     if (this.#self === undefined) return false;
     const { sealer, registry, clock, observer } = this.deps;
     try {
-      this.#sealed = sealer.seal(this.#self.node, readings, this.#cadence.validityMs);
+      this.#sealed = sealer.seal(this.#self.node, readings, this.#cadence.validityMs, links);
     } catch (error) {
       observer.recordRefused(error);
       return false;

@@ -16,6 +16,9 @@ export interface Sealed {
   state: Verified<NodeState>;
 }
 
+/** Where this node is probed, and its end of its links. */
+export type OwnLinks = Pick<NodeState, "probe" | "links">;
+
 export class Sealer {
   constructor(
     private readonly identity: Identity,
@@ -26,8 +29,8 @@ export class Sealer {
   ) {}
 
   /** Throws SealError or RecordError: a record of ours that does not fit, named. */
-  seal(who: CatalogNode, readings: Readings, validityMs: number): Sealed {
-    const { workloads, serfQueueDepth: _, ...headline } = readings;
+  seal(who: CatalogNode, readings: Readings, validityMs: number, links: OwnLinks = {}): Sealed {
+    const { workloads, coordinate, serfQueueDepth: _, ...headline } = readings;
     const header: RecordHeader = {
       node: who.node,
       datacenter: who.datacenter,
@@ -35,7 +38,8 @@ export class Sealer {
       issuedAtMs: this.clock.nowMs(),
       validityMs,
     };
-    const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address };
+    const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address, ...links };
+    if (coordinate !== undefined) state.coordinate = coordinate;
     if (workloads !== undefined) state.workloads = workloads;
     return {
       beacon: this.#sealOne(BEACON, { ...header, ...headline, declaredReputation: this.declaredReputation }),

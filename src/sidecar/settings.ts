@@ -14,7 +14,7 @@ export interface SettingSpec {
   env: string;
   kind: Kind;
   help: string;
-  group: "Node" | "Serving" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
+  group: "Node" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
   default?: string;
   /** The values of a choice. */
   choices?: readonly string[];
@@ -39,9 +39,14 @@ export const SETTINGS = [
   { name: "capability", env: "IBRL_CAPABILITIES", kind: "list", group: "Node", help: "A capability to declare beside the detected ones (letters, digits, . _ -)." },
   { name: "grpc-bind-addr", env: "IBRL_GRPC_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8000", help: "HOST:PORT of gRPC." },
   { name: "http-bind-addr", env: "IBRL_HTTP_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8001", help: "HOST:PORT of HTTP: /list, /metrics, /healthz, /readyz." },
+  { name: "probe-bind-addr", env: "IBRL_PROBE_BIND_ADDR", kind: "text", group: "Measuring", default: "", help: "HOST:PORT of the STAMP reflector (UDP), and the address that probes are sent from. Default: the Consul agent's member address, port 8862. off: neither probe nor answer." },
+  { name: "probe-interval", env: "IBRL_PROBE_INTERVAL", kind: "duration", group: "Measuring", default: "1s", min: 50, max: 60_000, help: "Between two probes to one peer." },
+  { name: "probe-peers", env: "IBRL_PROBE_PEERS", kind: "number", group: "Measuring", default: "8", min: 1, max: 64, help: "How many peers to probe, whatever the size of the cluster." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
   { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
   { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
+  { name: "beacon-price-schedule", env: "IBRL_BEACON_PRICE_SCHEDULE", kind: "text", group: "Beacon", default: "", help: "Prices by the time of day, UTC, such as 00:00-06:00=0.005,18:00-23:00=0.02; --beacon-price at all other times." },
+  { name: "beacon-price-script", env: "IBRL_BEACON_PRICE_SCRIPT", kind: "text", group: "Beacon", default: "", help: "Program that prints the price: run every minute without a shell or arguments, 10 s at most. Its last good price holds for an hour, then the price is unknown." },
   { name: "beacon-reputation", env: "IBRL_BEACON_REPUTATION", kind: "number", group: "Beacon", default: "1.0", min: 0, max: 1, help: "Reputation that the node declares, 0 to 1; shown as declared, and never used as evidence." },
   consul("http-addr", "CONSUL_HTTP_ADDR", "Address of the local agent: HOST:PORT, URL or unix:///path. Default: 127.0.0.1:8500."),
   consul("http-ssl", "CONSUL_HTTP_SSL", "true: use https."),
@@ -74,6 +79,9 @@ export const SETTINGS = [
   { name: "validity-min", env: "IBRL_VALIDITY_MIN", kind: "duration", group: "Timing", default: "300s", min: 3_000, max: 86_400_000, help: "Shortest validity of a signed record; at least three heartbeats." },
 ] as const satisfies readonly SettingSpec[];
 
+/** Variables that no other program should see. */
+export const SECRET_VARIABLES: ReadonlySet<string> = new Set((SETTINGS as readonly SettingSpec[]).filter(({ secret }) => secret === true).map(({ env }) => env));
+
 export type SettingName = (typeof SETTINGS)[number]["name"];
 /** Setting name to text, or texts for a list; absent where nothing said it. */
 export type RawSettings = Partial<Record<string, string | readonly string[] | boolean | number>>;
@@ -102,8 +110,15 @@ export interface SidecarSettings {
   grpcBind: HostPort;
   httpBind: HostPort;
   insecureBind: boolean;
+  /** Null: off. Undefined: the member address and the default port. */
+  probeBind: HostPort | null | undefined;
+  probeIntervalMs: number;
+  probePeers: number;
   beaconEndpoint: string;
   beaconPrice: string;
+  /** Empty: none. At most one of the two is set. */
+  beaconPriceSchedule: string;
+  beaconPriceScript: string;
   beaconReputation: number;
   /** CONSUL_* and NOMAD_* by their variable names, whatever brought them. */
   consulEnv: Record<string, string | undefined>;
@@ -136,8 +151,13 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     grpcBind: hostPortOf(found.get("grpc-bind-addr")),
     httpBind: hostPortOf(found.get("http-bind-addr")),
     insecureBind: text("insecure-bind") === "true",
+    probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
+    probeIntervalMs: number("probe-interval"),
+    probePeers: Math.floor(number("probe-peers")),
     beaconEndpoint: text("beacon-endpoint") ?? "",
     beaconPrice: text("beacon-price") ?? "",
+    beaconPriceSchedule: text("beacon-price-schedule") ?? "",
+    beaconPriceScript: text("beacon-price-script") ?? "",
     beaconReputation: number("beacon-reputation"),
     consulEnv: {},
     nomadEnv: {},
@@ -147,6 +167,10 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     heartbeatMinMs: number("heartbeat-min"),
     validityMinMs: number("validity-min"),
   };
+  if (settings.beaconPriceSchedule !== "" && settings.beaconPriceScript !== "") {
+    const other = found.get("beacon-price-schedule")?.where ?? "";
+    throw new SettingsError(found.get("beacon-price-script")?.where ?? "", `is given together with ${other}: the price comes from one of them`);
+  }
   const advertise = text("advertise-addr");
   if (advertise !== undefined) settings.advertiseAddr = advertise;
   for (const spec of SETTINGS as readonly SettingSpec[]) {

@@ -5,6 +5,7 @@
  */
 import type { Backoff } from "./backoff.js";
 import type { TokenBucket } from "./cadence.js";
+import type { Moved } from "./significance.js";
 
 export type WriteOutcome = "written" | "not-due" | "deferred" | "failed";
 
@@ -16,7 +17,7 @@ export class WrittenPlane<R> {
 
   constructor(
     private readonly deps: {
-      moved: (before: R, now: R) => boolean;
+      moved: Moved<R>;
       /** Shared by the node's planes. */
       budget: TokenBucket;
       backoff: Backoff;
@@ -39,8 +40,8 @@ export class WrittenPlane<R> {
   /** Rejects with what `write` rejects with, after taking note of the failure. */
   async offer(record: R, heartbeatMs: number, write: () => Promise<void>): Promise<WriteOutcome> {
     const nowMs = this.deps.monoMs();
-    const due = this.#last === undefined || nowMs >= this.#heartbeatAtMs || this.deps.moved(this.#last, record);
-    if (!due) return "not-due";
+    const moved = this.#last !== undefined && this.deps.moved(this.#last, record, nowMs);
+    if (this.#last !== undefined && nowMs < this.#heartbeatAtMs && !moved) return "not-due";
     if (nowMs < this.#notBeforeMs) return "failed";
     if (!this.deps.budget.tryTake(nowMs)) return "deferred";
     try {

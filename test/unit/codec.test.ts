@@ -1,5 +1,6 @@
 import Long from "long";
-import { decodeBeacon, decodeState, encodeBeacon, encodeState, RecordError } from "../../src/beacon/codec.js";
+import { decodeBeacon, encodeBeacon, RecordError } from "../../src/beacon/codec.js";
+import { decodeState, encodeState } from "../../src/beacon/state-codec.js";
 import { ibrl } from "../../src/proto/messages.js";
 import { beacon, state, workload } from "../harness/records.js";
 

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Member, NodeCoordinate } from "../../src/sidecar/consul-api.js";
-import { estimateLatency, estimateRttUs, isInitial } from "../../src/sidecar/readings/coordinates.js";
+import { isInitial, signedCoordinate, signedDistanceUs } from "../../src/beacon/coordinate.js";
+import { estimateLatency, estimateRttUs } from "../../src/sidecar/readings/coordinates.js";
 
 type Coordinate = Omit<NodeCoordinate, "node">;
 const vectors = JSON.parse(
@@ -68,6 +69,31 @@ test("a coordinate is initial with Serf's first error at the origin only", () =>
   expect(isInitial(INITIAL)).toBe(true);
   expect(isInitial(at(0, { error: 1.4999 }))).toBe(false);
   expect(isInitial(at(1, { error: 1.5 }))).toBe(false);
+});
+
+describe("as it is signed, in nanoseconds", () => {
+  test("the estimate is the one of the seconds, to the rounding of each part", () => {
+    fc.assert(
+      fc.property(coordinate, coordinate, (a, b) => {
+        const [signedA, signedB] = [signedCoordinate(a), signedCoordinate(b)];
+        const rttUs = signedA === undefined || signedB === undefined ? undefined : signedDistanceUs(signedA, signedB);
+        // Where the adjustments leave almost nothing, rounding decides whether they count at all.
+        const adjustedS = Math.hypot(...a.vector.map((x, i) => x - (b.vector[i] ?? 0))) + a.height + b.height + a.adjustment + b.adjustment;
+        fc.pre(Math.abs(adjustedS) > 1e-8);
+        expect(Math.abs((rttUs ?? Number.NaN) - (estimateRttUs(a, b) ?? Number.NaN))).toBeLessThan(0.01);
+      }),
+    );
+  });
+
+  test("one that has seen nothing, or is not finite, is not signed and estimates nothing", () => {
+    expect(signedCoordinate(INITIAL)).toBeUndefined();
+    expect(signedCoordinate(at(1, { height: Number.NaN }))).toBeUndefined();
+    const initial = { vectorNs: [0, 0, 0], adjustmentNs: 0, heightNs: 10_000, errorRatio: 1.5 };
+    const other = { vectorNs: [10_000_000, 0, 0], adjustmentNs: 0, heightNs: 0, errorRatio: 0.2 };
+    expect(signedDistanceUs(initial, other)).toBeUndefined();
+    expect(signedDistanceUs({ ...other, vectorNs: [0, 0, 0] }, other)).toBe(10_000);
+    expect(signedDistanceUs({ ...other, vectorNs: [0] }, other)).toBeUndefined();
+  });
 });
 
 describe("the headline", () => {

@@ -18,6 +18,10 @@ test("a late answer was lost backward, whatever its gap says", () => {
     .toEqual({ forwardLost: 0, backwardLost: 1, undetermined: 0 });
 });
 
+test("a reflector that answers more often than it was asked makes no more losses than there were", () => {
+  expect(lossDirection([got(0, 0), lost(1), got(2, 5)], "stateful")).toEqual({ forwardLost: 0, backwardLost: 1, undetermined: 0 });
+});
+
 test("a restart of the reflector leaves its gap undetermined", () => {
   expect(lossDirection([got(20, 20), lost(21), got(22, 0)], "stateful")).toMatchObject({ undetermined: 1 });
 });

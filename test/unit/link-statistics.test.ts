@@ -48,14 +48,14 @@ test("one answer measures a round trip but no jitter", () => {
   expect(summary.jitterUs).toBeUndefined();
 });
 
-test("discarded, late and duplicate answers are counted and enter neither loss nor round trip", () => {
+test("a discarded answer counts as one and gives no round trip; late and duplicate ones count beside", () => {
   const notes: ProbeSample[] = [
     { outcome: "discarded", sequence: 9, sentAtMs: 9000, reordered: false, reflectorSequence: 9 },
     { outcome: "duplicate", sequence: 0, sentAtMs: 0, reordered: true, reflectorSequence: 10 },
     { outcome: "late", sequence: 1, sentAtMs: 1000, reordered: true, reflectorSequence: 1 },
   ];
   const summary = summarizeProbes([...series([100, null]), ...notes], { ...bounds, reflector: "stateless" });
-  expect(summary).toMatchObject({ sent: 2, received: 1, lost: 1, discarded: 1, late: 1, duplicates: 1, reordered: 2, lossRatio: 0.5 });
+  expect(summary).toMatchObject({ sent: 3, received: 2, lost: 1, discarded: 1, late: 1, duplicates: 1, reordered: 2, lossRatio: 1 / 3 });
   expect(summary.rtt).toEqual({ minUs: 100, p50Us: 100, p95Us: 100, p99Us: 100 });
 });
 

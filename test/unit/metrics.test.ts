@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { REJECT_REASONS } from "../../src/beacon/rejection.js";
 import { TRUST_STATES } from "../../src/beacon/registry.js";
 import { createMetrics, KnownGauge, PLANES } from "../../src/sidecar/metrics.js";
+import { SystemProbeClock } from "../../src/sidecar/probe/probe-clock.js";
+import { DEFAULT_PROBE_SETTINGS } from "../../src/sidecar/probe/probe-settings.js";
+import { Reflector } from "../../src/sidecar/probe/reflector.js";
 
 const fresh = () => createMetrics({ defaults: false });
 
@@ -77,6 +80,36 @@ test("planes, carriers, codes and answers count where they belong", async () => 
   expect((await samples(metrics, "hypercore_ibrl_records_accepted_total"))['{carrier="event"}']).toBe(1);
   expect((await samples(metrics, "hypercore_ibrl_consul_request_errors_total"))['{code="rate-limited"}']).toBe(1);
   expect(await samples(metrics, "hypercore_ibrl_api_requests_total")).toEqual({ '{api="http",call="/list",code="200"}': 1 });
+});
+
+test("each reason of the reflector shows 0 before its first drop", async () => {
+  const metrics = fresh();
+  const name = "hypercore_ibrl_reflector_dropped_total";
+  const { dropped } = new Reflector(DEFAULT_PROBE_SETTINGS.reflector, new SystemProbeClock()).counters;
+  expect(await samples(metrics, name)).toEqual(Object.fromEntries(Object.keys(dropped).map((reason) => [`{reason="${reason}"}`, 0])));
+  metrics.reflectorDropped("replay", 3);
+  metrics.reflectorDropped("replay");
+  expect((await samples(metrics, name))['{reason="replay"}']).toBe(4);
+});
+
+test("round trips from 50 µs to 1 s fall into buckets that tell them apart", async () => {
+  const metrics = fresh();
+  for (const seconds of [0.00004, 0.00012, 0.02, 0.9, 3]) metrics.probeRtt.observe(seconds);
+  const buckets = await samples(metrics, "hypercore_ibrl_probe_rtt_seconds_bucket");
+  expect(buckets).toMatchObject({ '{le="0.00005"}': 1, '{le="0.0001"}': 1, '{le="0.00015"}': 2, '{le="0.015"}': 2, '{le="0.02"}': 3, '{le="0.75"}': 3, '{le="1"}': 4, '{le="+Inf"}': 5 });
+  const bounds = Object.keys(buckets).map((label) => Number(/"(.+)"/.exec(label)?.[1]?.replace("+Inf", "Infinity")));
+  expect(bounds).toEqual([...bounds].sort((a, b) => a - b));
+});
+
+test("interface counters are the kernel's at each scrape, and none where it does not say", async () => {
+  let now: { name: string; receiveBytes: number; transmitBytes: number }[] | undefined = [{ name: "eth0", receiveBytes: 0, transmitBytes: 2e9 }, { name: 'a"b', receiveBytes: 3, transmitBytes: 4 }];
+  const metrics = createMetrics({ defaults: false, interfaces: () => Promise.resolve(now) });
+  expect(await samples(metrics, "hypercore_ibrl_interface_receive_bytes_total")).toEqual({ '{interface="eth0"}': 0, '{interface="a\\"b"}': 3 });
+  expect(await samples(metrics, "hypercore_ibrl_interface_transmit_bytes_total")).toMatchObject({ '{interface="eth0"}': 2e9 });
+  now = [{ name: "eth0", receiveBytes: 7, transmitBytes: 1 }];
+  expect(await samples(metrics, "hypercore_ibrl_interface_receive_bytes_total")).toEqual({ '{interface="eth0"}': 7 });
+  now = undefined;
+  expect(await samples(metrics, "hypercore_ibrl_interface_transmit_bytes_total")).toEqual({});
 });
 
 test("two instances in one process do not meet", async () => {

@@ -89,6 +89,12 @@ test("forged and replayed packets do not spend the budget of the real peer", () 
   expect(sequenceOf(send(probe(1, { key })), key)).toBe(1);
 });
 
+test("the HMACs computed for forged packets under a peer's address are bounded too", () => {
+  const { reflector, send } = bench([{ ...known, key: Buffer.alloc(32, 1) }], { burst: 2, answersPerSecond: 1 });
+  for (let count = 0; count < 1000; count += 1) send(Buffer.alloc(112, 9));
+  expect(reflector.counters.dropped).toMatchObject({ "bad-hmac": 40, rate: 960 });
+});
+
 test("the budget refills with time and bounds the answers", () => {
   const { clock, reflector, send } = bench([known], { answersPerSecond: 10, burst: 5 });
   for (let sequence = 0; sequence < 1000; sequence += 1) {

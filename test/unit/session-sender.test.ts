@@ -199,6 +199,21 @@ test("the packet left in the middle of its sending, and nobody knows when if tha
   expect(last(samples)).toMatchObject({ outcome: "discarded", sequence: 2 });
 });
 
+test("a reflector that was quick while the send was interrupted is no liar", () => {
+  const { clock, sent, samples, sending, receive } = bench([peer], { spacingJitter: 0 });
+  sending.ms = 0.8;
+  clock.advance(1001);
+  clock.advance(1001);
+  const probe = decodeSenderPacket(last(sent).bytes);
+  if (!probe.ok) throw new Error(probe.reason);
+  const heldMs = 0.7 + Number(clock.monotonicNs()) / 1e6 - last(sent).atMs;
+  receive(encodeReflectorPacket(
+    { ...probe.packet, timestamp: probe.packet.timestamp + BigInt(Math.round((heldMs / 1000) * 2 ** 32)), receiveTimestamp: probe.packet.timestamp, senderSequence: probe.packet.sequence, senderTimestamp: probe.packet.timestamp, senderError: probe.packet.error, senderTtl: 0 },
+    last(sent).bytes,
+  ));
+  expect(last(samples)).toMatchObject({ outcome: "discarded", sequence: probe.packet.sequence });
+});
+
 test("a stall that was over before the answer came spoils nothing", () => {
   const { clock, sent, samples, reply, receive } = bench([peer]);
   clock.advance(110);

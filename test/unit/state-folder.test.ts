@@ -7,6 +7,7 @@ import { makeStateFolder, writeAtomically } from "../../src/sidecar/state/atomic
 import { EPOCH_FILE, EpochCounter } from "../../src/sidecar/state/epoch.js";
 import { IDENTITY_FILE, loadOrCreateIdentity } from "../../src/sidecar/state/identity.js";
 import { PIN_FILE, readPins, writePins } from "../../src/sidecar/state/pin-file.js";
+import { loadOrCreateProbeKeys, PROBE_KEY_FILE } from "../../src/sidecar/state/probe-key.js";
 import { StateError } from "../../src/sidecar/state/state-error.js";
 
 let dir: string;
@@ -166,6 +167,17 @@ describe("the epoch", () => {
   test.each(["", "{", '{"v":1,"epoch":"9"}', '{"v":1,"epoch":1e400}', '{"v":2,"epoch":1}'])("file %j stops the start with the fix", (content) => {
     writeFileSync(join(dir, EPOCH_FILE), content, { mode: 0o600 });
     expect(refusal(() => new EpochCounter(dir))).toMatchObject({ code: "content", path: join(dir, EPOCH_FILE) });
+  });
+});
+
+describe("the probing key", () => {
+  test("is kept, 0600, and a damaged one stops the start with the fix", () => {
+    const first = loadOrCreateProbeKeys(dir);
+    expect(first.publicKey).toHaveLength(32);
+    expect(statSync(join(dir, PROBE_KEY_FILE)).mode & 0o777).toBe(0o600);
+    expect(loadOrCreateProbeKeys(dir).publicKey).toEqual(first.publicKey);
+    writeFileSync(join(dir, PROBE_KEY_FILE), "ab");
+    expect(refusal(() => loadOrCreateProbeKeys(dir))).toMatchObject({ code: "content" });
   });
 });
 

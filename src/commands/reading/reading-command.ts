@@ -1,6 +1,6 @@
 /**
- * What `cluster metrics` and `cluster list` share: read, choose, show, watch, and the exit codes. 0; 1 error; 2 bad
- * usage; 3 under --strict where a record fails verification. A subclass brings the views.
+ * What `cluster metrics`, `cluster list` and `cluster links` share: read, choose, show, watch, and the exit codes. 0;
+ * 1 error; 2 bad usage; 3 under --strict where a record fails verification. A subclass brings the views.
  */
 import { Command } from "@oclif/core";
 import { isRejected, type NodeView } from "../../beacon/node-view.js";
@@ -23,6 +23,8 @@ export interface TextOptions {
 }
 
 export interface Presentation<D> {
+  /** Throws where these nodes cannot be shown as asked; that is a read that failed. */
+  check?: (nodes: readonly NodeView[]) => void;
   /** Without the last newline. */
   text: (nodes: readonly NodeView[], options: TextOptions) => string;
   document: (nodes: readonly NodeView[]) => D;
@@ -41,7 +43,9 @@ export abstract class ReadingCommand extends Command {
     const source = await openSource(flags, process.env);
     const read: Read = async (signal) => {
       const nodes = await this.#read(source, signal);
-      return sortNodes(selectNodes(nodes, flags.node ?? []).filter(passes), flags.sort);
+      const chosen = sortNodes(selectNodes(nodes, flags.node ?? []).filter(passes), flags.sort);
+      presentation.check?.(chosen);
+      return chosen;
     };
     const failsStrict = (nodes: readonly NodeView[]): boolean => flags.strict && nodes.some(({ trust }) => isRejected(trust));
     try {

@@ -6,8 +6,11 @@ import stringWidth from "string-width";
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
+/** Most names and all numbers: a column for each character, without asking for it. */
+const PRINTABLE_ASCII = /^[ -~]*$/;
+
 export function displayWidth(text: string): number {
-  return stringWidth(text);
+  return PRINTABLE_ASCII.test(text) ? text.length : stringWidth(text);
 }
 
 /** Padded with spaces to `columns`; longer text stays as it is. */

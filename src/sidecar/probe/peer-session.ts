@@ -29,7 +29,9 @@ const LONGEST_SEND_NS = 1_000_000n;
 interface SentProbe {
   sequence: number;
   timestamp: bigint;
+  /** Middle and beginning of the send. */
   sentNs: bigint;
+  earliestNs: bigint;
   sentAtMs: number;
   /** The thread was interrupted while it sent, so nobody knows when the packet left. */
   interrupted: boolean;
@@ -69,7 +71,7 @@ export class PeerSession {
     const timestamp = ntpFromUnixNs(unixNs);
     this.nextSequence += 1;
     const sentAtMs = Number(unixNs / 1_000_000n);
-    this.inFlight = { sequence, timestamp, sentNs: 0n, sentAtMs, interrupted: false, state: "in-flight" };
+    this.inFlight = { sequence, timestamp, sentNs: 0n, earliestNs: 0n, sentAtMs, interrupted: false, state: "in-flight" };
     this.probes.set(sequence, this.inFlight);
     this.probes.delete(sequence - REMEMBERED_PROBES);
     const packet = { sequence, timestamp, error: CLOCK_ERROR, ssid: this.ssid };
@@ -80,6 +82,7 @@ export class PeerSession {
   sent(earliestNs: bigint, latestNs: bigint): void {
     if (this.inFlight === undefined) return;
     this.inFlight.sentNs = (earliestNs + latestNs) / 2n;
+    this.inFlight.earliestNs = earliestNs;
     this.inFlight.interrupted = latestNs - earliestNs > LONGEST_SEND_NS;
   }
 
@@ -92,7 +95,10 @@ export class PeerSession {
     return { outcome: "lost", sequence: probe.sequence, sentAtMs: probe.sentAtMs };
   }
 
-  /** `stalled`: the packet may have waited for this thread, so that its round trip means nothing. */
+  /**
+   * `stalled`: the packet may have waited for this thread, so that its round trip means nothing. An
+   * answer whose reflector claims to have held the probe for longer than it was away is refused.
+   */
   answer(bytes: Uint8Array, receivedNs: bigint, stalled: boolean): AnswerResult {
     const decoded = decodeReflectorPacket(bytes, this.target.key);
     if (!decoded.ok) return decoded;
@@ -110,12 +116,14 @@ export class PeerSession {
       probe.state = "answered";
       return { ok: true, sample: { outcome: "late", ...head } };
     }
-    const rttNs = roundTripNs(probe, packet, receivedNs);
-    if (rttNs === undefined) return { ok: false, reason: "bad-residence" };
+    const residenceNs = timestampDifferenceNs(packet.timestamp, packet.receiveTimestamp, packet.error.format);
+    if (residenceNs < 0n || residenceNs > receivedNs - probe.earliestNs) return { ok: false, reason: "bad-residence" };
+    const rttNs = receivedNs - probe.sentNs - residenceNs;
     probe.state = "answered";
     this.exchanges.add(probe.sequence, probe.timestamp, packet.timestamp);
     this.settle(probe);
-    return stalled || probe.interrupted
+    // Below zero: the send was interrupted, the packet was gone before its middle.
+    return stalled || probe.interrupted || rttNs < 0n
       ? { ok: true, sample: { outcome: "discarded", ...head } }
       : { ok: true, sample: { outcome: "received", rttUs: Number(rttNs) / 1000, ...head } };
   }
@@ -129,11 +137,4 @@ export class PeerSession {
     this.inFlight = undefined;
     this.exchanges.closeBelow(probe.sequence + 1);
   }
-}
-
-/** Absent where the reflector claims to have held the probe for longer than it was away. */
-function roundTripNs(probe: SentProbe, packet: ReflectorPacket, receivedNs: bigint): bigint | undefined {
-  const residenceNs = timestampDifferenceNs(packet.timestamp, packet.receiveTimestamp, packet.error.format);
-  const rttNs = receivedNs - probe.sentNs - residenceNs;
-  return residenceNs < 0n || rttNs < 0n ? undefined : rttNs;
 }

@@ -22,7 +22,7 @@ export class ProbeEngine {
   private readonly clock = new SystemProbeClock();
   private readonly sender: SessionSender;
   private readonly reflector: Reflector;
-  private readonly windows = new Map<string, { target: ProbeTarget; window: ProbeWindow }>();
+  private readonly windows = new Map<string, { target: ProbeTarget; window: ProbeWindow; link: ProbeWindow }>();
   private readonly sources = new Map<AddressFamily, UdpSocket>();
   private listeners: UdpSocket[] = [];
   private targets: ProbeTarget[] = [];
@@ -41,7 +41,9 @@ export class ProbeEngine {
       random: settings.seed === undefined ? Math.random : seededRandom(settings.seed),
       send: (packet, to) => this.send(packet, to),
       onSample: (target, sample) => {
-        this.windows.get(target.id)?.window.add(sample);
+        const windows = this.windows.get(target.id);
+        windows?.window.add(sample);
+        windows?.link.add(sample);
         this.events.onSample({ id: target.id, sample });
       },
     });
@@ -81,7 +83,7 @@ export class ProbeEngine {
     if (JSON.stringify(before.reflector) !== JSON.stringify(settings.reflector)) {
       this.reflector.setSettings(settings.reflector);
     }
-    if (before.windowMs !== settings.windowMs) this.windows.clear();
+    if (before.windowMs !== settings.windowMs || before.linkWindowMs !== settings.linkWindowMs) this.windows.clear();
     this.keepWindows();
     if (JSON.stringify(before.listen) !== JSON.stringify(settings.listen)) await this.listen(settings.listen);
     return this.listeners.map((socket) => socket.endpoint);
@@ -90,9 +92,9 @@ export class ProbeEngine {
   report(): ProbeReport {
     const atMs = Date.now();
     const sessions = new Map(this.sender.sessions().map((session) => [session.target.id, session]));
-    const outgoing = [...this.windows].map(([id, { window }]) => {
+    const outgoing = [...this.windows].map(([id, { window, link }]) => {
       const exchanges = sessions.get(id)?.exchanges.record();
-      return { id, summary: window.summary(atMs), ...(exchanges === undefined ? {} : { exchanges }) };
+      return { id, summary: window.summary(atMs), link: link.summary(atMs), ...(exchanges === undefined ? {} : { exchanges }) };
     });
     const { sender, reflector } = this;
     return {
@@ -146,9 +148,11 @@ export class ProbeEngine {
     for (const target of this.targets) {
       const known = before.get(target.id);
       const same = known !== undefined && known.target.address === target.address && known.target.port === target.port;
-      const { windowMs } = this.settings;
-      const window = same ? known.window : new ProbeWindow({ windowMs, reflector: target.reflector });
-      this.windows.set(target.id, { target, window });
+      const { windowMs, linkWindowMs } = this.settings;
+      const { reflector } = target;
+      const window = same ? known.window : new ProbeWindow({ windowMs, reflector });
+      const link = same ? known.link : new ProbeWindow({ windowMs: linkWindowMs, reflector });
+      this.windows.set(target.id, { target, window, link });
     }
   }
 

@@ -54,8 +54,13 @@ export interface ProbeSettings {
   spacingJitter: number;
   /** At least the base packet; longer ones are padded with zeros. */
   packetBytes: number;
-  /** Length of the sliding window of the statistics. */
+  /** Length of the sliding window of the headline: short, so that a cut link shows soon. */
   windowMs: number;
+  /**
+   * Length of the window of the link halves. Two ends write their halves up to a heartbeat apart and are compared
+   * where their windows overlap by half, so this is three heartbeats.
+   */
+  linkWindowMs: number;
   /** Between two reports to the owner. */
   reportMs: number;
   reflector: ReflectorSettings;
@@ -73,7 +78,8 @@ export const DEFAULT_PROBE_SETTINGS: ProbeSettings = {
   timeoutMs: 1000,
   spacingJitter: 0.2,
   packetBytes: 0,
-  windowMs: 60_000,
-  reportMs: 5000,
+  windowMs: 30_000,
+  linkWindowMs: 300_000,
+  reportMs: 2000,
   reflector: { answersPerSecond: 20, burst: 40, sessionsPerPeer: 4, openAnswersPerSecond: 0 },
 };

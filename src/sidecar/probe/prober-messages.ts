@@ -22,8 +22,9 @@ export type ToWorker =
 
 export interface OutgoingLink {
   id: string;
-  /** Over the sliding window that ends at the report. */
+  /** Over the sliding windows of the headline and of the link halves, which end at the report. */
   summary: LinkSummary;
+  link: LinkSummary;
   exchanges?: ExchangeRecord;
 }
 

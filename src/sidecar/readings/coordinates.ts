@@ -1,16 +1,12 @@
 /**
- * Round trips estimated from Consul's network coordinates. Pure. An estimate, never evidence: coordinates are wrong
- * below a millisecond, and exist for nodes that cannot reach each other, so only members that are alive count.
- * The arithmetic is that of Serf's client (serf/coordinate, Coordinate.DistanceTo), which `consul rtt` prints:
- * distance of the vectors plus both heights, plus both adjustments where the sum stays above zero.
+ * The node's headline latency as Consul's network coordinates, in seconds, estimate it. Pure. Coordinates exist for
+ * nodes that cannot reach each other, so only members that are alive count. The arithmetic is beacon/coordinate.ts.
  */
+import { distance, durationUs, isInitial, isUsable } from "../../beacon/coordinate.js";
 import type { Member, NodeCoordinate } from "../consul-api.js";
 import { measured, type Reading, unmeasured } from "./reading.js";
 
 type Coordinate = Omit<NodeCoordinate, "node">;
-
-/** VivaldiErrorMax of Serf's default configuration: the error of a coordinate that has seen no round trip. */
-const INITIAL_ERROR = 1.5;
 
 export interface LatencyEstimate {
   /** Median over the peers, whole microseconds. */
@@ -19,26 +15,10 @@ export interface LatencyEstimate {
   peers: number;
 }
 
-/** Still where Serf starts every node, at the origin: it says nothing about distance yet. */
-export function isInitial(coordinate: Coordinate): boolean {
-  return coordinate.error >= INITIAL_ERROR && coordinate.vector.every((x) => x === 0);
-}
-
-/**
- * Microseconds, in steps of a nanosecond as Serf truncates. Undefined where there is no estimate: a coordinate that is
- * initial or not finite, vectors of different dimensions, a result that is no duration.
- */
+/** Microseconds, in steps of a nanosecond as Serf truncates. Undefined where there is no estimate (beacon/coordinate.ts). */
 export function estimateRttUs(a: Coordinate, b: Coordinate): number | undefined {
-  if (a.vector.length !== b.vector.length || !isUsable(a) || !isUsable(b)) return undefined;
-  let sumOfSquares = 0;
-  a.vector.forEach((x, i) => {
-    const difference = x - (b.vector[i] ?? Number.NaN);
-    sumOfSquares += difference * difference;
-  });
-  const rawS = Math.sqrt(sumOfSquares) + a.height + b.height;
-  const adjustedS = rawS + a.adjustment + b.adjustment;
-  const rttNs = Math.trunc((adjustedS > 0 ? adjustedS : rawS) * 1e9);
-  return Number.isSafeInteger(rttNs) && rttNs >= 0 ? rttNs / 1000 : undefined;
+  const seconds = distance(a, b);
+  return seconds === undefined ? undefined : durationUs(seconds * 1e9);
 }
 
 /** The headline: the median estimate from `ownNode` to the members that are alive and have a coordinate. */
@@ -62,11 +42,6 @@ export function estimateLatency(
   const rttUs = median(estimatesUs);
   if (rttUs === undefined) return unmeasured("no-peer-coordinate");
   return measured({ rttUs: Math.round(rttUs), peers: estimatesUs.length });
-}
-
-function isUsable(c: Coordinate): boolean {
-  const finite = [...c.vector, c.error, c.adjustment, c.height].every((x) => Number.isFinite(x));
-  return finite && c.vector.length > 0 && !isInitial(c);
 }
 
 function median(values: readonly number[]): number | undefined {

@@ -8,8 +8,12 @@ import type { AgentSelf, ConsulApi } from "../consul-api.js";
 import type { NodeReader, Readings } from "../node-reader.js";
 import type { NomadApi } from "../nomad-api.js";
 import { capabilitiesOf } from "./capabilities.js";
+import type { Coordinate } from "../../beacon/record.js";
+import type { Headline } from "../../beacon/link-statistics-headline.js";
+import type { NodeCoordinate } from "../consul-api.js";
 import type { LatencyEstimate } from "./coordinates.js";
 import { type HostPaths, type HostFindings, readHost } from "./host.js";
+import type { InterfaceRates } from "./interfaces.js";
 import { readLatencyEstimate } from "./latency.js";
 import { readLocalNomad } from "./local-nomad.js";
 import type { PriceSource } from "./price.js";
@@ -27,12 +31,17 @@ export interface ThisNodeDeps {
   hostname: string;
   hostPaths: HostPaths;
   extraCapabilities: readonly string[];
+  interfaces: Pick<InterfaceRates, "read">;
+  /** What this node's probes measured; undefined while nothing is probed. */
+  headline: () => Headline | undefined;
   clock: Clock;
   logger: Logger;
 }
 
+type Estimate = LatencyEstimate & { own: NodeCoordinate };
+
 export class ThisNode implements NodeReader {
-  #estimate: { value: LatencyEstimate; atMs: number } | undefined;
+  #estimate: { value: Estimate; atMs: number } | undefined;
   #host: { value: HostFindings; atMs: number } | undefined;
 
   constructor(private readonly deps: ThisNodeDeps) {}
@@ -49,11 +58,12 @@ export class ThisNode implements NodeReader {
   async #read(self: AgentSelf | undefined, signal: AbortSignal): Promise<Readings> {
     const { nomad, price, hostname, extraCapabilities } = this.deps;
     const identity = self === undefined ? { hostname } : { hostname, consulNode: self.nodeName };
-    const [latency, local, host, microUsd] = await Promise.all([
+    const [latency, local, host, microUsd, interfaces] = await Promise.all([
       this.#latency(self, signal),
       readLocalNomad(nomad, identity, { signal }),
       this.#findings(),
       price.read({ signal }),
+      this.deps.interfaces.read(),
     ]);
     const agent: Reading<AgentSelf> = self === undefined ? unmeasured("consul-absent") : measured(self);
     const queue = queueDepthOf(agent, local.allocations);
@@ -63,17 +73,38 @@ export class ThisNode implements NodeReader {
     this.#log("queue depth", queue);
     this.#log("workloads", workloads);
     this.#log("price", microUsd);
+    this.#log("bandwidth in use", interfaces);
     this.deps.logger.debug({ ...detected, nomad: local.node.reason ?? "answers" }, "reading of capabilities");
     return {
       capabilities: detected.names,
-      ...(latency.value === undefined ? {} : { latency: { us: Math.round(latency.value.rttUs), source: "estimated" as const } }),
+      ...this.#network(latency),
       ...(queue.value === undefined ? {} : { queueDepth: queue.value.total, serfQueueDepth: queue.value.serf }),
       ...(workloads.value === undefined ? {} : { workloads: workloads.value }),
       ...(microUsd.value === undefined ? {} : { priceMicroUsdPerGb: microUsd.value }),
     };
   }
 
-  async #latency(self: AgentSelf | undefined, signal: AbortSignal): Promise<Reading<LatencyEstimate>> {
+  /**
+   * Measured wherever something is probed. An estimate stands in only while nothing is: a node whose peers do not
+   * answer has no latency, however good Consul's old coordinates still look.
+   */
+  #network(estimate: Reading<Estimate>): Pick<Readings, "latency" | "jitterUs" | "lossRatio" | "coordinate"> {
+    const headline = this.deps.headline();
+    const coordinate = estimate.value === undefined ? {} : { coordinate: inNanoseconds(estimate.value.own) };
+    if (headline === undefined) {
+      return estimate.value === undefined ? {} : { ...coordinate, latency: { us: Math.round(estimate.value.rttUs), source: "estimated" } };
+    }
+    this.deps.logger.debug({ reading: "probes", value: headline }, "reading");
+    const { latencyUs, jitterUs, lossRatio } = headline;
+    return {
+      ...coordinate,
+      ...(latencyUs === undefined ? {} : { latency: { us: Math.round(latencyUs), source: "measured" as const } }),
+      ...(jitterUs === undefined ? {} : { jitterUs: Math.round(jitterUs) }),
+      ...(lossRatio === undefined ? {} : { lossRatio }),
+    };
+  }
+
+  async #latency(self: AgentSelf | undefined, signal: AbortSignal): Promise<Reading<Estimate>> {
     if (self === undefined) return unmeasured("consul-absent");
     const { clock, consul } = this.deps;
     if (this.#estimate !== undefined && clock.monoMs() - this.#estimate.atMs < SLOW_MS) return measured(this.#estimate.value);
@@ -93,4 +124,10 @@ export class ThisNode implements NodeReader {
   #log(reading: string, { value, ...why }: Reading<unknown>): void {
     this.deps.logger.debug({ reading, value, ...why }, "reading");
   }
+}
+
+/** Consul's seconds to the signed record's integers. */
+function inNanoseconds({ vector, adjustment, height, error }: NodeCoordinate): Coordinate {
+  const ns = (seconds: number) => Math.round(seconds * 1e9);
+  return { vectorNs: vector.map(ns), adjustmentNs: ns(adjustment), heightNs: Math.max(0, ns(height)), errorRatio: error };
 }

@@ -1,0 +1,71 @@
+/** Node states to payload bytes and back: workloads, the node's end of its links, its coordinate. As codec.ts for beacons. */
+import { ibrl } from "../proto/messages.js";
+import { header, integer, readHeader, RecordError, text } from "./codec.js";
+import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
+import type { NodeState, Workload } from "./record.js";
+
+const wire = ibrl.v1;
+/** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
+const MAX_WORKLOADS = 10_000;
+/** A node probes 8 peers and is probed by as many in the mean, at most by some dozens. */
+const MAX_LINKS = 512;
+
+export function encodeState(state: NodeState): Uint8Array {
+  const payload: ibrl.v1.NodeState.$Properties = { ...header(state), node_id: state.nodeId, address: state.address };
+  if (state.workloads !== undefined) {
+    payload.workload_count = state.workloads.length;
+    payload.workloads = state.workloads.map((w) => ({
+      id: w.id,
+      job: w.job,
+      namespace: w.namespace,
+      task_group: w.taskGroup,
+      status: w.status,
+      created_at_ms: w.createdAtMs,
+    }));
+  }
+  if (state.probe !== undefined) {
+    payload.probe_address = state.probe.address;
+    payload.probe_port = state.probe.port;
+    payload.probe_key = Buffer.from(state.probe.publicKey, "hex");
+  }
+  if (state.links !== undefined) payload.links = state.links.map(writeLinkHalf);
+  if (state.coordinate !== undefined) payload.coordinate = writeCoordinate(state.coordinate);
+  readState(payload);
+  return wire.NodeState.encode(payload).finish();
+}
+
+/** Throws like decodeBeacon. */
+export function decodeState(payload: Uint8Array): NodeState {
+  return readState(wire.NodeState.decode(payload));
+}
+
+function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
+  const state: NodeState = {
+    ...readHeader(m),
+    nodeId: text("node_id", m.node_id),
+    address: text("address", m.address),
+  };
+  const count = m.workload_count === null || m.workload_count === undefined ? undefined : integer("workload_count", m.workload_count, MAX_WORKLOADS);
+  const listed = m.workloads ?? [];
+  if (listed.length !== (count ?? 0)) {
+    throw new RecordError("workload_count", `${String(count)} stands beside ${String(listed.length)} workloads`);
+  }
+  if (count !== undefined) state.workloads = listed.map(readWorkload);
+  const probe = readProbe(m);
+  if (probe !== undefined) state.probe = probe;
+  if ((m.links ?? []).length > MAX_LINKS) throw new RecordError("links", `more than ${String(MAX_LINKS)}`);
+  if ((m.links ?? []).length > 0) state.links = (m.links ?? []).map(readLinkHalf);
+  if (m.coordinate !== null && m.coordinate !== undefined) state.coordinate = readCoordinate(m.coordinate);
+  return state;
+}
+
+function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
+  return {
+    id: text("workloads.id", w.id),
+    job: text("workloads.job", w.job),
+    namespace: text("workloads.namespace", w.namespace),
+    taskGroup: text("workloads.task_group", w.task_group),
+    status: text("workloads.status", w.status),
+    createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
+  };
+}

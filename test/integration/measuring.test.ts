@@ -1,0 +1,138 @@
+/**
+ * What the network does to packets is what the listing says, in network namespaces with real agents: loss by iptables
+ * and its direction, a rate limit by tc, a link set down. Each within two windows of the headline.
+ */
+import { decodeState } from "../../src/beacon/state-codec.js";
+import type { NodeState, SignedLinkHalf } from "../../src/beacon/record.js";
+import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import type { RunFolder } from "../../src/dev/run-folder.js";
+import { ibrl } from "../../src/proto/messages.js";
+import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
+import { type Namespace, NamespaceNetwork, whyNoNamespaces } from "../harness/netns.js";
+import { listedNode, metric, sidecarOf } from "../harness/observe.js";
+
+const WINDOW_MS = 30_000;
+const WITHIN = { timeoutMs: 2 * WINDOW_MS + 5_000, everyMs: 500 };
+let folder: RunFolder;
+let network: NamespaceNetwork;
+let cluster: LocalCluster;
+let nodes: [LocalNode, LocalNode, LocalNode];
+let third: Namespace;
+
+beforeAll(async () => {
+  const why = await whyNoNamespaces("iptables", "tc");
+  if (why !== null) throw new Error(why);
+  folder = testRunFolder();
+  network = await NamespaceNetwork.create(3, folder);
+  cluster = await startTestCluster({
+    placement: (index) => network.nodes[index]!.placement,
+    // Five probes a second: enough in a window for its 95 % interval to say something.
+    sidecarArgs: () => ["--beat=1s", "--heartbeat-min=10s", "--validity-min=60s", "--probe-interval=200ms", "--insecure-bind"],
+  });
+  nodes = cluster.nodes as typeof nodes;
+  third = network.nodes[2]!;
+}, 180_000);
+afterAll(async () => {
+  await stopTestCluster(cluster);
+  await network?.remove();
+}, 60_000);
+
+interface Listed {
+  latency_ms?: number;
+  jitter_ms?: number;
+  packet_loss?: number;
+}
+/** As the node itself lists itself: its newest word. */
+const own = async (node: LocalNode): Promise<Listed> => (await listedNode(sidecarOf(node), node.name)).beacon as Listed;
+
+/** The node's end of the link to a peer, from its signed state. */
+async function half(node: LocalNode, peer: LocalNode): Promise<SignedLinkHalf> {
+  const { sealed_state: sealed = "" } = await listedNode(sidecarOf(node), node.name);
+  const state: NodeState = decodeState(ibrl.v1.Envelope.decode(Buffer.from(sealed, "base64")).payload);
+  const found = state.links?.find((link) => link.peer === peer.name);
+  if (found === undefined) throw new Error(`${node.name} has no half of its link to ${peer.name}`);
+  return found;
+}
+
+test("on a clean network everything is measured, nothing is lost, and no value is a constant", async () => {
+  await eventually(async () => {
+    for (const node of nodes) {
+      const listed = await own(node);
+      expect(listed.latency_ms).toBeGreaterThan(0);
+      expect(listed.latency_ms).toBeLessThan(50);
+      expect(listed.jitter_ms).toBeGreaterThan(0);
+      expect(listed.packet_loss).toBe(0);
+      expect(await metric(sidecarOf(node), "hypercore_ibrl_probe_peers_answering")).toBe(2);
+      expect(await metric(sidecarOf(node), "hypercore_ibrl_latency_seconds", { source: "measured" })).toBeGreaterThan(0);
+      expect(await metric(sidecarOf(node), "hypercore_ibrl_latency_seconds", { source: "estimated" })).toBeUndefined();
+    }
+    const latencies = await Promise.all(nodes.map(async (node) => (await own(node)).latency_ms));
+    expect(new Set(latencies).size).toBe(3);
+  }, { timeoutMs: 90_000 });
+}, 120_000);
+
+test("loss towards one node: seen by the others as lost on the way there, by itself as lost on the way back", async () => {
+  await third.loseIncoming(0.3);
+  try {
+    const [first] = nodes;
+    await eventually(async () => {
+      // Its own probes leave; 30 % of the answers to them do not arrive. Wide: a window is 300 probes, and it slides.
+      const { packet_loss: percent = 0 } = await own(nodes[2]);
+      expect(percent).toBeGreaterThan(20);
+      expect(percent).toBeLessThan(40);
+      const there = await half(first, nodes[2]);
+      const back = await half(nodes[2], first);
+      expect(there.direction?.forwardLost).toBeGreaterThan(20);
+      expect(there.direction?.backwardLost).toBe(0);
+      expect(back.direction?.backwardLost).toBeGreaterThan(20);
+      expect(back.direction?.forwardLost).toBe(0);
+      const untouched = await half(first, nodes[1]);
+      expect(untouched.sent - untouched.received).toBe(0);
+    }, WITHIN);
+    // A lost probe never enters a round trip: half of the peers answer, and their latency is what it was.
+    expect((await own(nodes[2])).latency_ms).toBeLessThan(50);
+  } finally {
+    await third.loseIncoming(0);
+  }
+  await eventually(async () => expect((await own(nodes[2])).packet_loss).toBe(0), WITHIN);
+}, 180_000);
+
+test("a full uplink: the round trip shows the queue, within two windows", async () => {
+  const before = (await own(nodes[2])).latency_ms ?? Number.NaN;
+  await third.limitOutgoing(400_000);
+  // 1,200-byte datagrams to the neighbour's discard port, half as much again as the limit carries: the 400 ms queue fills.
+  const flood = `const s=require("dgram").createSocket("udp4");const b=Buffer.alloc(1200);const t=setInterval(()=>s.send(b,9,"${nodes[0].address}"),16);setTimeout(()=>{clearInterval(t);s.close()},${String(2 * WINDOW_MS)})`;
+  const flooding = third.exec(process.execPath, "-e", flood);
+  try {
+    await eventually(async () => {
+      const now = await own(nodes[2]);
+      expect(now.latency_ms ?? 0).toBeGreaterThan(before + 50);
+    }, WITHIN);
+  } finally {
+    await flooding;
+    await third.limitOutgoing(null);
+  }
+  await eventually(async () => expect((await own(nodes[2])).latency_ms).toBeLessThan(50), WITHIN);
+}, 240_000);
+
+test("a link set down: no latency at all, and all is lost; the partitioned node never looks good", async () => {
+  await third.cut();
+  try {
+    await eventually(async () => {
+      const cutOff = await own(nodes[2]);
+      expect(cutOff).not.toHaveProperty("latency_ms");
+      expect(cutOff).not.toHaveProperty("jitter_ms");
+      expect(cutOff.packet_loss).toBe(100);
+      // The others reach each other, and Consul says that the third is gone: it is no loss of theirs.
+      expect((await own(nodes[0])).latency_ms).toBeGreaterThan(0);
+      expect((await own(nodes[0])).packet_loss).toBeLessThan(1);
+      expect(await listedNode(sidecarOf(nodes[0]), nodes[2].name)).toMatchObject({ alive: false });
+    }, WITHIN);
+  } finally {
+    await third.heal();
+  }
+  await eventually(async () => {
+    expect((await own(nodes[2])).latency_ms).toBeGreaterThan(0);
+    expect((await own(nodes[2])).packet_loss).toBeLessThan(100);
+  }, WITHIN);
+}, 180_000);
