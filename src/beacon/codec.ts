@@ -110,17 +110,13 @@ function readCapabilities(m: ibrl.v1.Beacon.$Properties): string[] {
 
 export type Wire = number | Long | null | undefined;
 
-/** 0..max, exact: 64-bit values beyond 2^53 are refused, never rounded. */
+/** 0..max, exact: what a 64-bit value beyond 2^53 becomes is no safe integer, so it is refused, never rounded. */
 export function integer(field: string, value: Wire, max: number): number {
-  const n = value === null || value === undefined ? 0 : typeof value === "number" ? value : exact(value);
+  const n = value === null || value === undefined ? 0 : typeof value === "number" ? value : value.toNumber();
   if (!Number.isSafeInteger(n) || n < 0 || n > max) {
     throw new RecordError(field, `${String(value)} is not an integer from 0 to ${String(max)}`);
   }
   return n;
-}
-
-function exact(value: Long): number {
-  return value.getNumBitsAbs() > 53 ? Number.NaN : value.toNumber();
 }
 
 export function optional(field: string, value: Wire, max: number): number | undefined {

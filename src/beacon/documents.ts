@@ -114,5 +114,6 @@ function readableState({ record, beaconId }: Verified<NodeState>) {
     issuedAt: new Date(record.issuedAtMs).toISOString(),
     validitySeconds: record.validityMs / 1_000,
     workloads: record.workloads ?? null,
+    links: (record.links ?? []).map(({ peer, sent, received, rtt }) => ({ peer, sent, received, rttP50Us: rtt?.p50Us ?? null })),
   };
 }

@@ -4,6 +4,7 @@
  */
 import { hostname } from "node:os";
 import type { Logger } from "pino";
+import { CHUNK_PROBES } from "../beacon/link-statistics-exchange.js";
 import { KeyAdmission } from "../beacon/keys.js";
 import { PinBook } from "../beacon/pins.js";
 import { Registry } from "../beacon/registry.js";
@@ -134,6 +135,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     observer: probeTelemetry.probing,
     states: () => states.read(datacenter() ?? "", { consistency: "stale" }),
     ownCoordinate: () => publisher.sealed?.state.record.coordinate,
+    chunks: () => publishedChunks(publisher.cadence.heartbeatMs, settings.probeIntervalMs),
     published: () => publisher.publishedState?.probe,
     bind: () => {
       const host = publisher.memberAddress;
@@ -220,6 +222,11 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
   }
+}
+
+/** Two ends write up to a heartbeat (and its tenth) apart; what both records cover then is still a minute of probes. */
+function publishedChunks(heartbeatMs: number, intervalMs: number): number {
+  return Math.ceil((heartbeatMs * 1.1 + 80_000) / (CHUNK_PROBES * intervalMs));
 }
 
 function ownLinks(probing: Probing): OwnLinks {

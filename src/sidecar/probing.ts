@@ -31,6 +31,8 @@ export interface PeerReport {
 }
 
 export interface ProbeOutcome {
+  /** Unix milliseconds. */
+  atMs: number;
   peers: readonly PeerReport[];
   /** By peer key: what our reflector saw of their probes. */
   incoming: ReadonlyMap<string, ExchangeRecord>;
@@ -54,8 +56,6 @@ export interface ProbeObserver {
   statesRead(error: unknown): void;
 }
 
-/** Chunks of 16 probes in a published half: at one probe a second three minutes, so that two ends' records meet. */
-const PUBLISHED_CHUNKS = 12;
 /** A state is some kilobytes and all are read: once a second for every node of the cluster, and not more than every 15 s. */
 const REFRESH_MIN_MS = 15_000;
 const REFRESH_PER_MEMBER_MS = 1_000;
@@ -91,6 +91,8 @@ export class Probing {
       bind: () => HostPort | undefined;
       advertiseAddr?: string;
       ownKey: string;
+      /** How many chunks of 16 probes a published half holds at most: enough that two ends' records meet. */
+      chunks: () => number;
       ownCoordinate: () => Coordinate | undefined;
       choose: (choice: { self: string; members: readonly string[]; estimatesUs: ReadonlyMap<string, number>; epoch: number }) => readonly string[];
     },
@@ -114,9 +116,14 @@ export class Probing {
   halves(): SignedLinkHalf[] {
     const outcome = this.deps.runner.outcome();
     if (outcome === undefined) return [];
-    return outcome.peers.flatMap((peer) => {
-      const name = this.#contacts.get(peer.key)?.name;
-      return name === undefined || peer.link.sent === 0 ? [] : [halfOf(peer, name, outcome.incoming.get(peer.key))];
+    const { chunks } = this.deps;
+    const probed = new Map(outcome.peers.filter(({ link }) => link.sent > 0).map((peer) => [peer.key, peer]));
+    return [...this.#contacts].flatMap(([key, { name }]) => {
+      const incoming = newestChunks(outcome.incoming.get(key), chunks());
+      const peer = probed.get(key);
+      if (peer !== undefined) return [{ ...halfOf(peer, name), ...labelled({ outgoing: newestChunks(peer.outgoing, chunks()), incoming }) }];
+      // Only answered, not probed: what it saw of the peer's probes is all it has to say, and what confirms them.
+      return incoming === undefined ? [] : [{ ...silentHalf(key, name, outcome.atMs), incoming }];
     });
   }
 
@@ -216,7 +223,7 @@ export class Probing {
   }
 }
 
-function halfOf({ key, link, outgoing }: PeerReport, name: string, incoming: ExchangeRecord | undefined): SignedLinkHalf {
+function halfOf({ key, link }: PeerReport, name: string): SignedLinkHalf {
   const half: SignedLinkHalf = {
     peerKey: key,
     peer: name,
@@ -232,12 +239,20 @@ function halfOf({ key, link, outgoing }: PeerReport, name: string, incoming: Exc
   if (link.rtt !== undefined) half.rtt = link.rtt;
   if (link.jitterUs !== undefined) half.jitterUs = link.jitterUs;
   if (link.pdv !== undefined) half.pdv = link.pdv;
-  if (outgoing !== undefined) half.outgoing = newestChunks(outgoing);
-  if (incoming !== undefined) half.incoming = newestChunks(incoming);
   return half;
 }
 
-function newestChunks(record: ExchangeRecord): ExchangeRecord {
-  const firstChunk = Math.max(record.firstChunk, record.lastChunk - PUBLISHED_CHUNKS + 1);
+function silentHalf(peerKey: string, peer: string, atMs: number): SignedLinkHalf {
+  return { peerKey, peer, startMs: atMs, endMs: atMs, sent: 0, received: 0, duplicates: 0, reordered: 0, longestBurst: 0 };
+}
+
+function labelled(records: { outgoing: ExchangeRecord | undefined; incoming: ExchangeRecord | undefined }): Pick<SignedLinkHalf, "outgoing" | "incoming"> {
+  const { outgoing, incoming } = records;
+  return { ...(outgoing === undefined ? {} : { outgoing }), ...(incoming === undefined ? {} : { incoming }) };
+}
+
+function newestChunks(record: ExchangeRecord | undefined, most: number): ExchangeRecord | undefined {
+  if (record === undefined) return undefined;
+  const firstChunk = Math.max(record.firstChunk, record.lastChunk - most + 1);
   return { ...record, firstChunk, chunks: record.chunks.filter(({ index }) => index >= firstChunk) };
 }

@@ -49,9 +49,8 @@ function trustIn(node: string, { registry, intake, sidecars, monoMs }: ViewSourc
   }
   const quarantined = registry.quarantined().find((q) => q.node === node);
   if (quarantined !== undefined) return { trust: quarantined.reason as TrustState, detail: quarantined.detail };
+  if (!sidecars.has(node)) return { trust: "no-sidecar" }; // what was rejected there before went with the service
   const rejection = intake.lastRejection(node);
-  if (rejection !== undefined) {
-    return { trust: rejection.reason === "expired" ? "expired" : "unverified", detail: `${rejection.reason}: ${rejection.detail}` };
-  }
-  return sidecars.has(node) ? { trust: "unverified", detail: "no record of it was read yet" } : { trust: "no-sidecar" };
+  if (rejection === undefined) return { trust: "unverified", detail: "no record of it was read yet" };
+  return { trust: rejection.reason === "expired" ? "expired" : "unverified", detail: `${rejection.reason}: ${rejection.detail}` };
 }

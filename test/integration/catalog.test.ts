@@ -112,7 +112,7 @@ describe("DNS", () => {
 test("the service address is the agent's, or the one of --advertise-addr; the port is 0 while gRPC is on loopback", async () => {
   // The catalog's answer: the health one leaves out a port of 0.
   const found = await server.consul.getJson<{ Node: string; ServiceAddress: string; ServicePort: number }[]>("/v1/catalog/service/ibrl-beacon");
-  const places = found.map(({ Node, ServiceAddress, ServicePort }) => [Node, ServiceAddress, ServicePort]).sort();
+  const places = found.map(({ Node, ServiceAddress, ServicePort }) => [Node, ServiceAddress, ServicePort] as const).sort(([a], [b]) => (a < b ? -1 : 1));
   expect(places).toEqual([
     ["node-1", cluster.nodes[0]?.address, 0],
     ["node-2", cluster.nodes[1]?.address, 0],

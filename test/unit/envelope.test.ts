@@ -106,6 +106,24 @@ describe("open", () => {
     expect(reasonOf(open(BEACON, seal(STATE, state(), me), context()))).toBe("wrong-purpose");
   });
 
+  test("the signature covers domain, type, key and payload, each with its length before it, and nothing else", () => {
+    const { payload, signature } = ibrl.v1.Envelope.decode(seal(BEACON, beacon(), me));
+    const sized = (bytes: Uint8Array) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(bytes.length);
+      return [length, bytes];
+    };
+    const signed = Buffer.concat([Buffer.from("ibrl/v1/beacon"), Buffer.from([0, 0, 0, 1]), me.publicKey, payload].flatMap(sized));
+    expect(Buffer.compare(sign(null, signed, me.privateKey), signature)).toBe(0);
+  });
+
+  test("keys and signatures of other lengths are refused", () => {
+    for (const change of [{ public_key: me.publicKey.subarray(1) }, { signature: new Uint8Array(63) }, { signature: new Uint8Array(0) }]) {
+      const envelope = Object.assign(ibrl.v1.Envelope.decode(seal(BEACON, beacon(), me)), change);
+      expect(open(BEACON, ibrl.v1.Envelope.encode(envelope).finish(), context()).ok).toBe(false);
+    }
+  });
+
   test("a signature for one domain passes for no other, even with the same type number", () => {
     const other = { ...BEACON, domain: "ibrl/v1/state" };
     expect(reasonOf(open(BEACON, seal(other, beacon(), me), context()))).toBe("bad-signature");

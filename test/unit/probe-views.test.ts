@@ -56,7 +56,7 @@ test("what is not known is not printed, and a stateless reflector gives no direc
 test.each<[string, Partial<ProbeFindings>, Partial<ProbedTarget>, string, string]>([
   ["silence", {}, {}, "no-answer", "answers the known peers of its cluster only"],
   ["silence to an unauthenticated probe", {}, {}, "no-answer", "answers only with its key: --key-file"],
-  ["silence to an authenticated probe", {}, { authenticated: true }, "no-answer", "another key does not answer"],
+  ["silence to an authenticated probe", {}, { authenticated: true }, "no-answer", "another key, or with none, does not answer"],
   ["ICMP port unreachable", { unreachable: "ECONNREFUSED" }, {}, "port-unreachable", "nothing listens on UDP port 8862"],
   ["no route", { unreachable: "ENETUNREACH" }, {}, "unreachable", "no way to 192.0.2.9 (ENETUNREACH)"],
   ["an own firewall", { unreachable: "EPERM" }, {}, "not-permitted", "does not let the probes out"],

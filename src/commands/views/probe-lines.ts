@@ -23,7 +23,7 @@ export function probeSummary(target: ProbedTarget, findings: ProbeFindings): str
     "",
     `--- ${nameOf(target)} port ${String(target.port)} ---`,
     row("probes", countsOf(summary)),
-    ...(summary.lost === 0 ? [] : [row("lost", lossOf(summary))]),
+    ...(summary.lost === 0 || summary.received === 0 ? [] : [row("lost", lossOf(summary))]),
     ...(rtt === undefined || maxUs === undefined ? [] : [row("rtt", `min ${ms(rtt.minUs)}  p50 ${ms(rtt.p50Us)}  p95 ${ms(rtt.p95Us)}  p99 ${ms(rtt.p99Us)}  max ${ms(maxUs)} ms`)]),
     ...(jitterUs === undefined ? [] : [row("jitter", `${ms(jitterUs)} ms (RFC 3550)`)]),
     ...(pdv === undefined ? [] : [row("pdv", `p95 ${ms(pdv.p95Us)}  p99 ${ms(pdv.p99Us)} ms over the minimum (RFC 5481)`)]),

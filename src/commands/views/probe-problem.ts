@@ -67,7 +67,7 @@ export function probeProblem(target: ProbedTarget, findings: ProbeFindings): Pro
 
 function noAnswer({ port, authenticated }: ProbedTarget): string {
   const mode = authenticated
-    ? "A reflector with another key does not answer."
+    ? "A reflector with another key, or with none, does not answer."
     : "A reflector in authenticated mode answers only with its key: --key-file.";
   return (
     "No probe was answered. A sidecar's reflector answers the known peers of its cluster only; what they measure is in `hypercore cluster metrics`. " +

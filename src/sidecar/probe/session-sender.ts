@@ -143,7 +143,8 @@ export class SessionSender {
       return Number(nextNs - this.parts.clock.monotonicNs()) / 1e6;
     });
     this.cancelWake = undefined;
-    if (delays.length > 0) {
+    // Whoever heard of a sample may have stopped us.
+    if (delays.length > 0 && this.running) {
       this.cancelWake = this.parts.timers.after(Math.max(0, Math.min(...delays)), () => this.wake());
     }
   }

@@ -77,7 +77,7 @@ export class StampRunner implements ProbeRunner {
     const peers = this.#report.outgoing.map(({ id, summary, link, exchanges }) => ({
       key: id, summary, link, ...(exchanges === undefined ? {} : { outgoing: exchanges }),
     }));
-    return { peers, incoming };
+    return { atMs: this.#report.atMs, peers, incoming };
   }
 
   async stop(): Promise<void> {

@@ -8,7 +8,7 @@ import type { AgentSelf, ConsulApi } from "../consul-api.js";
 import type { NodeReader, Readings } from "../node-reader.js";
 import type { NomadApi } from "../nomad-api.js";
 import { capabilitiesOf } from "./capabilities.js";
-import type { Coordinate } from "../../beacon/record.js";
+import { signedCoordinate } from "../../beacon/coordinate.js";
 import type { Headline } from "../../beacon/link-statistics-headline.js";
 import type { NodeCoordinate } from "../consul-api.js";
 import type { LatencyEstimate } from "./coordinates.js";
@@ -90,7 +90,8 @@ export class ThisNode implements NodeReader {
    */
   #network(estimate: Reading<Estimate>): Pick<Readings, "latency" | "jitterUs" | "lossRatio" | "coordinate"> {
     const headline = this.deps.headline();
-    const coordinate = estimate.value === undefined ? {} : { coordinate: inNanoseconds(estimate.value.own) };
+    const signed = estimate.value === undefined ? undefined : signedCoordinate(estimate.value.own);
+    const coordinate = signed === undefined ? {} : { coordinate: signed };
     if (headline === undefined) {
       return estimate.value === undefined ? {} : { ...coordinate, latency: { us: Math.round(estimate.value.rttUs), source: "estimated" } };
     }
@@ -124,10 +125,4 @@ export class ThisNode implements NodeReader {
   #log(reading: string, { value, ...why }: Reading<unknown>): void {
     this.deps.logger.debug({ reading, value, ...why }, "reading");
   }
-}
-
-/** Consul's seconds to the signed record's integers. */
-function inNanoseconds({ vector, adjustment, height, error }: NodeCoordinate): Coordinate {
-  const ns = (seconds: number) => Math.round(seconds * 1e9);
-  return { vectorNs: vector.map(ns), adjustmentNs: ns(adjustment), heightNs: Math.max(0, ns(height)), errorRatio: error };
 }
