@@ -32,6 +32,7 @@ import { defaultHostPaths } from "./readings/host.js";
 import { InterfaceRates, readInterfaces } from "./readings/interfaces.js";
 import { priceSourceFrom } from "./readings/price-source.js";
 import { ThisNode } from "./readings/this-node.js";
+import { type KeyFile, readKeyFile } from "./probe/key-file.js";
 import { choosePeers } from "./probe/choose-peers.js";
 import { loadOrCreateProbeKeys } from "./state/probe-key.js";
 import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settings.js";
@@ -65,6 +66,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
 
   const endpoint = parseBeaconEndpoint(settings.beaconEndpoint);
   const metrics = createMetrics({ interfaces: async () => (await readInterfaces()).value });
+  const sharedKey = sharedProbeKey(settings.probeKeyFile);
   const price = priceSourceFrom(settings, {
     clock, logger,
     health: health("price script"),
@@ -121,12 +123,13 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
   });
-  const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs }, {
+  const reflector = { ...DEFAULT_PROBE_SETTINGS.reflector, ...answersFor(settings) };
+  const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs, reflector }, {
     onSamples: (samples) => probeTelemetry.sampled(samples.map(({ sample }) => sample)),
     onReport: ({ reflector }) => probeTelemetry.reported(runner.outcome()?.peers ?? [], reflector),
     onCrash: (error, respawnMs) => probeTelemetry.crashed(error, respawnMs),
     onBadKey: (peer, reason) => probeTelemetry.badKey(peer, reason),
-  });
+  }, sharedKey);
   const probing = new Probing({
     runner,
     publicKey: Buffer.from(probeKeys.publicKey).toString("hex"),
@@ -139,7 +142,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     published: () => publisher.publishedState?.probe,
     bind: () => {
       const host = publisher.memberAddress;
-      return probeBind ?? (host === undefined || probeBind === null ? undefined : { host, port: DEFAULT_PROBE_PORT });
+      if (host === undefined || probeBind === null) return undefined; // nobody to probe before there is a cluster
+      return probeBind ?? { host, port: DEFAULT_PROBE_PORT };
     },
     choose: (choice) => choosePeers({ ...choice, count: settings.probePeers, seed: datacenter() ?? "" }),
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
@@ -222,6 +226,25 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
   }
+}
+
+/** A peer probes us as often as we probe it: twice that is room for its jitter and for a restart. */
+function answersFor({ probeIntervalMs, probeOpenRate }: SidecarSettings) {
+  const answersPerSecond = Math.max(DEFAULT_PROBE_SETTINGS.reflector.answersPerSecond, 2_000 / probeIntervalMs);
+  return { answersPerSecond, burst: 2 * answersPerSecond, openAnswersPerSecond: probeOpenRate };
+}
+
+/** Undefined where none is set. Throws SettingsError. */
+function sharedProbeKey(path: string): Uint8Array | undefined {
+  if (path === "") return undefined;
+  let file: KeyFile;
+  try {
+    file = readKeyFile(path);
+  } catch (error) {
+    throw new SettingsError("--probe-key-file", `${path} ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (file.exposed) throw new SettingsError("--probe-key-file", `${path} can be read by other users of the host: chmod 600 ${path}`);
+  return file.key;
 }
 
 /** Two ends write up to a heartbeat (and its tenth) apart; what both records cover then is still a minute of probes. */

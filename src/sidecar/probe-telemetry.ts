@@ -5,6 +5,7 @@ import type { ProbeSample } from "../beacon/link-statistics.js";
 import type { Clock } from "./clock.js";
 import { HealthLog } from "./health-log.js";
 import type { Metrics } from "./metrics.js";
+import { isAbsence } from "./telemetry.js";
 import type { PeerReport, ProbeObserver, ProbePeer } from "./probing.js";
 
 /** What the reflector counted since it started; probe/reflector.ts. */
@@ -39,7 +40,10 @@ export class ProbeTelemetry {
       if (names(probed) !== names(this.#probed)) this.deps.logger.info({ probed: probed.map(({ name }) => name), known }, "probing these peers");
       this.#probed = probed;
     },
-    statesRead: (error) => (error === undefined ? this.#states.up() : this.#states.down(error)),
+    statesRead: (error) => {
+      if (error === undefined) this.#states.up();
+      else if (!isAbsence(error)) this.#states.down(error);
+    },
   };
 
   sampled(samples: readonly ProbeSample[]): void {

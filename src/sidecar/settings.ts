@@ -42,6 +42,8 @@ export const SETTINGS = [
   { name: "probe-bind-addr", env: "IBRL_PROBE_BIND_ADDR", kind: "text", group: "Measuring", default: "", help: "HOST:PORT of the STAMP reflector (UDP), and the address that probes are sent from. Default: the Consul agent's member address, port 8862. off: neither probe nor answer." },
   { name: "probe-interval", env: "IBRL_PROBE_INTERVAL", kind: "duration", group: "Measuring", default: "1s", min: 50, max: 60_000, help: "Between two probes to one peer." },
   { name: "probe-peers", env: "IBRL_PROBE_PEERS", kind: "number", group: "Measuring", default: "8", min: 1, max: 64, help: "How many peers to probe, whatever the size of the cluster." },
+  { name: "probe-key-file", env: "IBRL_PROBE_KEY_FILE", kind: "text", group: "Measuring", default: "", help: "File with a secret that all nodes share (raw, or hex: and hex digits), from which the probes' HMAC keys are made. Default: each two nodes agree their own by X25519." },
+  { name: "probe-open-rate", env: "IBRL_PROBE_OPEN_RATE", kind: "number", group: "Measuring", default: "0", min: 0, max: 1000, help: "Unauthenticated probes a second, of all strangers together, that the reflector answers, stateless. 0: known peers only." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
   { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
   { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
@@ -114,6 +116,8 @@ export interface SidecarSettings {
   probeBind: HostPort | null | undefined;
   probeIntervalMs: number;
   probePeers: number;
+  probeKeyFile: string;
+  probeOpenRate: number;
   beaconEndpoint: string;
   beaconPrice: string;
   /** Empty: none. At most one of the two is set. */
@@ -154,6 +158,8 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
     probeIntervalMs: number("probe-interval"),
     probePeers: Math.floor(number("probe-peers")),
+    probeKeyFile: text("probe-key-file") ?? "",
+    probeOpenRate: Math.floor(number("probe-open-rate")),
     beaconEndpoint: text("beacon-endpoint") ?? "",
     beaconPrice: text("beacon-price") ?? "",
     beaconPriceSchedule: text("beacon-price-schedule") ?? "",

@@ -51,8 +51,12 @@ function factsDiffer(before: Beacon, now: Beacon): boolean {
   );
 }
 
-/** Links and coordinates move all the time and come along with the heartbeat. */
+/**
+ * Of links only which there are, and that one began to be measured or to be comparable, so that a new node's links are
+ * there within its first minute; their values and the coordinate move all the time and come along with the heartbeat.
+ */
 export const stateMoved: Moved<NodeState> = (before, now) =>
+  linksBegun(before) !== linksBegun(now) ||
   before.node !== now.node ||
   before.datacenter !== now.datacenter ||
   before.nodeId !== now.nodeId ||
@@ -60,3 +64,7 @@ export const stateMoved: Moved<NodeState> = (before, now) =>
   before.validityMs !== now.validityMs ||
   JSON.stringify(before.probe) !== JSON.stringify(now.probe) ||
   JSON.stringify(before.workloads) !== JSON.stringify(now.workloads);
+
+function linksBegun({ links = [] }: NodeState): string {
+  return JSON.stringify(links.map(({ peerKey, rtt, outgoing, incoming }) => [peerKey, rtt !== undefined, outgoing !== undefined, incoming !== undefined]));
+}

@@ -149,6 +149,6 @@ export class Telemetry {
 }
 
 /** No answer at all: said once, for the agent as a whole. */
-function isAbsence(error: unknown): boolean {
+export function isAbsence(error: unknown): boolean {
   return error instanceof ConsulError && error.code === "unreachable";
 }

@@ -54,7 +54,8 @@ describe("rewritten in KV to another key", () => {
       expect(await listedNode(sidecarOf(node), victim.name)).not.toHaveProperty("beacon");
       expect(onDisk(node)).toBe(honestKey());
     }
-    expect(await metric(sidecarOf(reader), "hypercore_ibrl_nodes", { trust: "pin-conflict" })).toBe(1);
+    // Gauges are set with each beat.
+    await eventually(async () => expect(await metric(sidecarOf(reader), "hypercore_ibrl_nodes", { trust: "pin-conflict" })).toBe(1));
   }, 90_000);
 
   test("--strict exits 3, from the sidecar and straight from Consul", async () => {

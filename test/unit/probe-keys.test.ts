@@ -5,6 +5,18 @@ const alice = probeKeysFromPrivate(octets(0));
 const bob = probeKeysFromPrivate(octets(32));
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
+test("a secret from the settings stands in the place of the agreed one, with a key of its own for each direction", () => {
+  const [a, b] = [generateProbeKeys(), generateProbeKeys()];
+  const secret = Buffer.from("a secret that all nodes share");
+  const [ofA, ofB] = [agreeProbeKeys(a, b.publicKey, secret), agreeProbeKeys(b, a.publicKey, secret)];
+  if (!ofA.ok || !ofB.ok) throw new Error("refused");
+  expect(ofA.keys.outgoing).toEqual(ofB.keys.incoming);
+  expect(ofA.keys.incoming).toEqual(ofB.keys.outgoing);
+  expect(ofA.keys.outgoing).not.toEqual(ofA.keys.incoming);
+  expect(agreeProbeKeys(a, b.publicKey)).not.toEqual(ofA);
+  expect(agreeProbeKeys(a, b.publicKey, Buffer.from("another"))).not.toEqual(ofA);
+});
+
 test("both ends derive the same two keys, crossed over", () => {
   const [a, b] = [agreeProbeKeys(alice, bob.publicKey), agreeProbeKeys(bob, alice.publicKey)];
   if (!a.ok || !b.ok) throw new Error("no agreement");

@@ -32,6 +32,21 @@ test("becoming unmeasured counts like any move, and what counted goes on countin
   expect(moved(rest, rest, 20_000)).toBe(false);
 });
 
+test("a link that begins to be measured, or to be comparable, counts; its values do not", () => {
+  const half = { peerKey: "ab".repeat(32), peer: "n2", startMs: 0, endMs: 1, sent: 1, received: 0, duplicates: 0, reordered: 0, longestBurst: 1 };
+  const rtt = { minUs: 1, p50Us: 2, p95Us: 3, p99Us: 4 };
+  const exchanges = { session: 1, firstChunk: 0, lastChunk: 0, chunks: [] };
+  const none = state();
+  const begun = state({ links: [half] });
+  const measured = state({ links: [{ ...half, rtt, received: 1 }] });
+  const slower = state({ links: [{ ...half, rtt: { ...rtt, p99Us: 900_000 }, received: 1 }] });
+  const comparable = state({ links: [{ ...half, rtt, received: 1, outgoing: exchanges }] });
+  expect(stateMoved(none, begun, 0)).toBe(true);
+  expect(stateMoved(begun, measured, 0)).toBe(true);
+  expect(stateMoved(measured, slower, 0)).toBe(false);
+  expect(stateMoved(slower, comparable, 0)).toBe(true);
+});
+
 test("what is no number counts at once", () => {
   const moved = beaconMovement();
   expect(moved(beacon(), beacon({ priceMicroUsdPerGb: 10_001 }), 0)).toBe(true);

@@ -38,12 +38,13 @@ export function probeKeysFromPrivate(raw: Uint8Array): ProbeKeyPair {
 
 /**
  * HKDF-SHA-256 (RFC 5869) over the shared secret; info is the domain, both public keys in byte
- * order, and the key of the end that sends the probes.
+ * order, and the key of the end that sends the probes. `shared` is a secret from the settings that
+ * stands in the place of the agreed one; each direction still gets a key of its own.
  */
-export function agreeProbeKeys(own: ProbeKeyPair, peerPublicKey: Uint8Array): Agreement {
+export function agreeProbeKeys(own: ProbeKeyPair, peerPublicKey: Uint8Array, shared?: Uint8Array): Agreement {
   if (peerPublicKey.length !== PROBE_KEY_BYTES) return { ok: false, reason: "key-length" };
   if (Buffer.compare(own.publicKey, peerPublicKey) === 0) return { ok: false, reason: "own-key" };
-  const secret = sharedSecret(own.privateKey, peerPublicKey);
+  const secret = shared ?? sharedSecret(own.privateKey, peerPublicKey);
   if (secret === undefined) return { ok: false, reason: "weak-key" };
   const sorted = [own.publicKey, peerPublicKey].sort(Buffer.compare);
   const derive = (senderKey: Uint8Array): Uint8Array => {

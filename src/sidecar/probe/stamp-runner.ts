@@ -25,6 +25,8 @@ export class StampRunner implements ProbeRunner {
     private readonly keys: ProbeKeyPair,
     private readonly settings: ProbeSettings,
     private readonly events: StampRunnerEvents,
+    /** From the settings, instead of what each two nodes agree. */
+    private readonly shared?: Uint8Array,
   ) {}
 
   async start(bind: HostPort): Promise<HostPort> {
@@ -58,7 +60,7 @@ export class StampRunner implements ProbeRunner {
     const senders: KnownSender[] = [];
     for (const peer of known) {
       const { key: id, contact } = peer;
-      const agreement = agreeProbeKeys(this.keys, Buffer.from(contact.publicKey, "hex"));
+      const agreement = agreeProbeKeys(this.keys, Buffer.from(contact.publicKey, "hex"), this.shared);
       if (!agreement.ok) {
         this.events.onBadKey(peer, agreement.reason);
         continue;
