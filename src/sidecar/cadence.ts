@@ -62,32 +62,3 @@ function gossipCapacityPerS(members: number, sealedBytes: number): number {
   const retransmits = 4 * Math.ceil(Math.log10(members + 1));
   return (15 * eventsPerPacket) / retransmits;
 }
-
-/** A token bucket on an injected clock. */
-export class TokenBucket {
-  #tokens: number;
-  #filledMs: number;
-
-  constructor(
-    private perS: number,
-    private burst: number,
-    nowMs: number,
-  ) {
-    this.#tokens = burst;
-    this.#filledMs = nowMs;
-  }
-
-  setRate(perS: number, burst: number): void {
-    this.perS = perS;
-    this.burst = burst;
-  }
-
-  tryTake(nowMs: number): boolean {
-    const elapsedS = Math.max(0, nowMs - this.#filledMs) / 1_000;
-    this.#tokens = Math.min(this.burst, this.#tokens + elapsedS * this.perS);
-    this.#filledMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
-  }
-}

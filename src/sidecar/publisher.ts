@@ -11,7 +11,7 @@ import type { KeyAdmission } from "../beacon/keys.js";
 import { formatPin, parsePin } from "../beacon/pins.js";
 import type { Beacon, NodeState } from "../beacon/record.js";
 import type { Registry } from "../beacon/registry.js";
-import { type Cadence, type CadenceLimits, cadenceFor, TokenBucket } from "./cadence.js";
+import { type Cadence, type CadenceLimits, cadenceFor } from "./cadence.js";
 import type { Clock } from "./clock.js";
 import type { Self } from "./cluster-view.js";
 import { type AgentSelf, type ConsulApi, ConsulError } from "./consul-api.js";
@@ -22,6 +22,7 @@ import type { OwnLinks, Sealed, Sealer } from "./sealer.js";
 import { beaconMovement, stateMoved } from "./significance.js";
 import type { EpochCounter } from "./state/epoch.js";
 import type { Identity } from "./state/identity.js";
+import { TokenBucket } from "./token-bucket.js";
 import { WrittenPlane, type WriteOutcome } from "./written-plane.js";
 import type { Backoff } from "./backoff.js";
 
@@ -77,7 +78,7 @@ export class Publisher {
     const { clock, random, backoff, limits } = deps;
     this.#registration = new Registration(deps.consul, limits.beatMs);
     this.#cadence = cadenceFor(1, TYPICAL_SEALED_BYTES, limits);
-    this.#budget = new TokenBucket(this.#cadence.writesPerS, this.#cadence.writeBurst, clock.monoMs());
+    this.#budget = new TokenBucket(this.#cadence.writesPerS, this.#cadence.writeBurst);
     const monoMs = () => clock.monoMs();
     this.#service = new WrittenPlane({ moved: beaconMovement(), budget: this.#budget, backoff: backoff(), random, monoMs });
     this.#kv = new WrittenPlane({ moved: stateMoved, budget: this.#budget, backoff: backoff(), random, monoMs });

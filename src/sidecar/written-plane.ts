@@ -4,8 +4,8 @@
  * outage ends in one write, of the newest value.
  */
 import type { Backoff } from "./backoff.js";
-import type { TokenBucket } from "./cadence.js";
 import type { Moved } from "./significance.js";
+import type { TokenBucket } from "./token-bucket.js";
 
 export type WriteOutcome = "written" | "not-due" | "deferred" | "failed";
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { cadenceFor, CLUSTER_WRITES_PER_S, DEFAULT_LIMITS, IDLE_WRITES_PER_S, TokenBucket } from "../../src/sidecar/cadence.js";
+import { cadenceFor, CLUSTER_WRITES_PER_S, DEFAULT_LIMITS, IDLE_WRITES_PER_S } from "../../src/sidecar/cadence.js";
+import { TokenBucket } from "../../src/sidecar/token-bucket.js";
 
 const SEALED = 170;
 
@@ -48,7 +49,7 @@ describe("periods follow the number of members", () => {
 
 describe("token bucket", () => {
   test("gives its burst at once, then its rate, and never more than the burst after a pause", () => {
-    const bucket = new TokenBucket(0.5, 2, 0);
+    const bucket = new TokenBucket(0.5, 2);
     expect([bucket.tryTake(0), bucket.tryTake(0), bucket.tryTake(0)]).toEqual([true, true, false]);
     expect(bucket.tryTake(1_999)).toBe(false);
     expect(bucket.tryTake(2_000)).toBe(true);
@@ -59,7 +60,7 @@ describe("token bucket", () => {
   test("over any run of offers it lets no more through than burst + rate × time", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 300 }), (gapsMs) => {
-        const bucket = new TokenBucket(0.1, 2, 0);
+        const bucket = new TokenBucket(0.1, 2);
         let nowMs = 0;
         let taken = 0;
         for (const gap of gapsMs) {

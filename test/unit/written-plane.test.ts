@@ -1,5 +1,5 @@
 import { Backoff } from "../../src/sidecar/backoff.js";
-import { TokenBucket } from "../../src/sidecar/cadence.js";
+import { TokenBucket } from "../../src/sidecar/token-bucket.js";
 import { WrittenPlane } from "../../src/sidecar/written-plane.js";
 
 function plane(options: { perS?: number; burst?: number } = {}) {
@@ -8,7 +8,7 @@ function plane(options: { perS?: number; burst?: number } = {}) {
   let monoMs = 0;
   const under = new WrittenPlane<number>({
     moved: (before, now) => Math.abs(before - now) >= 10,
-    budget: new TokenBucket(options.perS ?? 1, options.burst ?? 2, 0),
+    budget: new TokenBucket(options.perS ?? 1, options.burst ?? 2),
     backoff: new Backoff(() => 0.5, { initialMs: 1_000, maxMs: 8_000 }),
     random: () => 0,
     monoMs: () => monoMs,

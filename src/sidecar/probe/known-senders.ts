@@ -6,7 +6,7 @@
 import { canonicalAddress } from "./ip-address.js";
 import type { KnownSender, ReflectorSettings } from "./probe-settings.js";
 import { ReflectorSession } from "./reflector-session.js";
-import { TokenBucket } from "./token-bucket.js";
+import { TokenBucket } from "../token-bucket.js";
 
 /** Unverified packets under a keyed peer's address, relative to its answers: bounds the HMACs computed. */
 const CHECKS_PER_ANSWER = 20;

@@ -17,7 +17,7 @@ import type { ProbeClock } from "./probe-clock.js";
 import type { KnownSender, ProbeEndpoint, ReflectorSettings } from "./probe-settings.js";
 import type { ReflectorSessionCounters } from "./reflector-session.js";
 import { decodeSenderPacket, encodeReflectorPacket, type HmacKey, type PacketFault, type SenderPacket } from "./stamp-packet.js";
-import { TokenBucket } from "./token-bucket.js";
+import { TokenBucket } from "../token-bucket.js";
 
 export type DropReason = PacketFault | "unknown-peer" | "replay" | "rate";
 
@@ -90,7 +90,7 @@ export class Reflector {
     let reason: DropReason = "unknown-peer";
     for (const entry of entries) {
       const { key } = entry.sender;
-      if (key !== undefined && !entry.checks.take(receivedNs)) return { ok: false, reason: "rate" };
+      if (key !== undefined && !entry.checks.tryTake(Number(receivedNs) / 1e6)) return { ok: false, reason: "rate" };
       const decoded = decodeSenderPacket(bytes, key);
       if (decoded.ok) return this.answerKnown(entry, decoded.packet, bytes, from, receivedNs);
       reason = decoded.reason;
@@ -104,7 +104,7 @@ export class Reflector {
     const { key, stateful } = entry.sender;
     const session = stateful ? entry.session(from.port, packet.ssid) : undefined;
     if (session?.isReplay(packet.sequence) === true) return { ok: false, reason: "replay" };
-    if (!entry.answers.take(receivedNs)) return { ok: false, reason: "rate" };
+    if (!entry.answers.tryTake(Number(receivedNs) / 1e6)) return { ok: false, reason: "rate" };
     if (session === undefined) {
       return { ok: true, reply: this.encode(packet, packet.sequence, bytes, receivedNs, key).reply };
     }
@@ -118,7 +118,7 @@ export class Reflector {
     if (this.open === undefined) return { ok: false, reason: "unknown-peer" };
     const decoded = decodeSenderPacket(bytes);
     if (!decoded.ok) return decoded;
-    if (!this.open.take(receivedNs)) return { ok: false, reason: "rate" };
+    if (!this.open.tryTake(Number(receivedNs) / 1e6)) return { ok: false, reason: "rate" };
     return { ok: true, reply: this.encode(decoded.packet, decoded.packet.sequence, bytes, receivedNs).reply };
   }
 
