@@ -1,5 +1,7 @@
 // `npm test [-- FILES AND JEST FLAGS]`: set-up, the guards, then every test; with files or folders, those alone and no
 // guards. The last line is `N passed, N failed, N skipped`; a guard, and a suite that could not run, count as one each.
+// In a run of everything, a file on real agents that fails is run once more, alone, and named: a machine that stood
+// still for seconds looks like a fault of the cluster, and the second failure is a fault of ours.
 import "./node-version.mjs";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,8 +15,8 @@ const [node, jest] = tool("jest/bin/jest.js");
 const JEST = [node, "--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest, "--json"];
 /** Tests on real agents share processors and ports with each other, so they run one file at a time. */
 const GROUPS = [
-  { folders: ["unit"], flags: ["--maxWorkers=2"] },
-  { folders: ["contract", "integration", "e2e"], flags: ["--runInBand", "--testTimeout=180000"] },
+  { folders: ["unit"], flags: ["--maxWorkers=2"], again: false },
+  { folders: ["contract", "integration", "e2e"], flags: ["--runInBand", "--testTimeout=180000"], again: true },
 ];
 /** jest has written its results and does not end: something keeps it alive, which is a fault of a test. */
 const END_WITHIN_MS = 20_000;
@@ -49,7 +51,7 @@ async function main(args) {
   for (const group of GROUPS) {
     const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => wanted.some((path) => file === path || file.startsWith(`${path}/`)));
     found += files.length;
-    if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags]);
+    if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags], group.again && named.length === 0);
   }
   if (found === 0) fail(`no test in ${wanted.map((path) => relative(root, path)).join(", ")}`);
   for (const folder of await endStaleClusters()) fail(`a test left a cluster behind: ${folder}`);
@@ -69,7 +71,7 @@ function testsIn(folder) {
     .sort();
 }
 
-async function runJest(files, flags) {
+async function runJest(files, flags, again) {
   const folder = mkdtempSync(join(tmpdir(), "hypercore-jest-"));
   const resultFile = join(folder, "result.json");
   const built = files.map((file) => join(root, "build", relative(root, file).replace(/\.ts$/, ".js")));
@@ -87,25 +89,42 @@ async function runJest(files, flags) {
     },
   });
   clearInterval(watch);
-  if (existsSync(resultFile)) count(JSON.parse(readFileSync(resultFile, "utf8")));
-  else fail(`jest ended with code ${code} and no result`);
+  const result = existsSync(resultFile) ? JSON.parse(readFileSync(resultFile, "utf8")) : undefined;
+  rmSync(folder, { recursive: true, force: true });
   if (hung) fail("jest did not end: a test left something open (--detectOpenHandles names it)");
   interrupted ||= code === 130 || code === 143;
-  rmSync(folder, { recursive: true, force: true });
+  if (result === undefined) return fail(`jest ended with code ${code} and no result`);
+  const failed = result.testResults.filter(({ status }) => status === "failed");
+  if (!again || interrupted || failed.length === 0) return count(result);
+  for (const file of failed) {
+    remarks.push(...failures(file).map((test) => `failed at the first try: ${test}`));
+    result.numPassedTests -= file.assertionResults.filter(({ status }) => status === "passed").length;
+    result.numFailedTests -= file.assertionResults.filter(({ status }) => status === "failed").length;
+  }
+  count({ ...result, testResults: result.testResults.filter(({ status }) => status !== "failed") });
+  await endStaleClusters();
+  await runJest(files.filter((_, at) => failed.some(({ name }) => name === built[at])), flags, false);
+}
+
+const sourceOf = (built) => relative(join(root, "build"), built).replace(/\.js$/, ".ts");
+
+function failures({ name, assertionResults }) {
+  const tests = assertionResults.filter(({ status }) => status === "failed");
+  return tests.length > 0 ? tests.map(({ fullName }) => `${sourceOf(name)}: ${fullName}`) : [`${sourceOf(name)}: the suite could not run`];
 }
 
 function count(result) {
   counts.passed += result.numPassedTests;
   counts.failed += result.numFailedTests;
-  for (const { name, assertionResults, status } of result.testResults) {
-    const file = relative(join(root, "build"), name).replace(/\.js$/, ".ts");
-    for (const test of assertionResults) {
-      if (test.status === "failed") remarks.push(`failed: ${file}: ${test.fullName}`);
+  for (const file of result.testResults) {
+    for (const test of file.assertionResults) {
       if (test.status !== "pending" && test.status !== "todo") continue;
       counts.skipped += 1;
-      remarks.push(`skipped: ${file}: ${test.fullName}`);
+      remarks.push(`skipped: ${sourceOf(file.name)}: ${test.fullName}`);
     }
-    if (status === "failed" && !assertionResults.some((test) => test.status === "failed")) fail(`${file}: the suite could not run`);
+    if (file.status !== "failed") continue;
+    remarks.push(...failures(file).map((test) => `failed: ${test}`));
+    if (!file.assertionResults.some(({ status }) => status === "failed")) counts.failed += 1;
   }
 }
 

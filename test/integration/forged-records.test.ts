@@ -227,13 +227,18 @@ describe("a state in KV", () => {
     await eventually(whole, WITHIN);
   });
 
-  /** The beacon is another record, and stands; of the state nothing is shown. */
-  const withoutState = (): Promise<void> =>
+  /** Stands at the node's path until `seen` holds: the node itself may write over it at any time, and is written over again. */
+  const standing = (forged: string | Uint8Array, seen: () => Promise<void>): Promise<void> =>
     eventually(async () => {
-      const shown = await listedNode(sidecarOf(reader), victim.name);
-      expect(shown).toMatchObject({ trust: "pinned", beacon: {} });
-      expect(shown).not.toHaveProperty("sealed_state");
+      if ((await kvText(reader.consul, stateKey(victim.name))) !== Buffer.from(forged).toString()) await putByHand(bare.consul, stateKey(victim.name), forged);
+      await seen();
     }, WITHIN);
+  /** The beacon is another record, and stands; of the state nothing is shown. */
+  async function withoutState(): Promise<void> {
+    const shown = await listedNode(sidecarOf(reader), victim.name);
+    expect(shown).toMatchObject({ trust: "pinned", beacon: {} });
+    expect(shown).not.toHaveProperty("sealed_state");
+  }
 
   test.each<[string, RejectReason, (document: string) => string]>([
     ["its readable copy edited", "readable-mismatch", (text) => text.replace(/"address": "[^"]*"/, '"address": "203.0.113.9"')],
@@ -248,10 +253,12 @@ describe("a state in KV", () => {
     const changed = change(honest);
     expect(changed).not.toBe(honest);
     await counted(reason, "kv", () => putByHand(bare.consul, stateKey(victim.name), changed));
-    await withoutState();
+    await standing(changed, withoutState);
     expect((await listedNode(sidecarOf(reader), "node-3")).sealed_state).toBeDefined();
-    const { code, stdout } = await runCli(["cluster", "list", "--consul", "--json"], cluster.environment());
-    expect({ code, node: (JSON.parse(stdout) as { nodes: object[] }).nodes[1] }).toMatchObject({ code: 0, node: { workloads: null, detail: expect.stringContaining(reason) } });
+    await standing(changed, async () => {
+      const { code, stdout } = await runCli(["cluster", "list", "--consul", "--json"], cluster.environment());
+      expect({ code, node: (JSON.parse(stdout) as { nodes: object[] }).nodes[1] }).toMatchObject({ code: 0, node: { workloads: null, detail: expect.stringContaining(reason) } });
+    });
   }, 60_000);
 
   test("under another node's path: wrong-node, and that node gains nothing", async () => {
@@ -264,15 +271,14 @@ describe("a state in KV", () => {
   test("sealed by another key at the victim's path is not shown beside the victim's beacon", async () => {
     const opened = open(STATE, seal(STATE, state({ node: victim.name, issuedAtMs: Date.now(), epoch: 1_000_000 }), identity(83)), now(victim.name));
     if (!opened.ok) throw new Error(opened.detail);
-    await putByHand(bare.consul, stateKey(victim.name), stateDocument(opened.verified));
-    await withoutState();
+    await standing(stateDocument(opened.verified), withoutState);
   }, 60_000);
 
   test("a foreign value of 512 KiB, in a node's place and beside: skipped, the others are read, and the node itself starts over it", async () => {
     const foreign = Buffer.alloc(512 * 1024, 0x78);
     await putByHand(bare.consul, "ibrl/v1/nodes/dump", foreign);
     await counted("malformed-envelope", "kv", () => putByHand(bare.consul, stateKey(victim.name), foreign));
-    await withoutState();
+    await standing(foreign, withoutState);
     for (const name of ["node-1", "node-3"]) expect((await listedNode(sidecarOf(reader), name)).sealed_state).toBeDefined();
     expect((await strict("--consul", "--node=node-1", "--node=node-3")).code).toBe(0);
 
@@ -293,6 +299,6 @@ describe("a state in KV", () => {
     }, { timeoutMs: 60_000 });
     honest = await kvText(reader.consul, stateKey(victim.name));
     await counted("superseded", "kv", () => putByHand(bare.consul, stateKey(victim.name), old));
-    await withoutState();
+    await standing(old, withoutState);
   }, 180_000);
 });
