@@ -1,7 +1,7 @@
 /**
  * The one signed thing: {public key, payload type, payload, signature}. `seal` signs once and the same bytes
  * travel everywhere; `open` is the only way from bytes to a Verified record: verify, then decode, then check what
- * the record says against the carrier it came by. After libp2p's RFC 0002: domain, type, key and payload are
+ * the record says against the carrier it came by. `openStatement` is its first half, for what is no node's record. After libp2p's RFC 0002: domain, type, key and payload are
  * signed as length-prefixed bytes, so that no two purposes or field splits share a signature.
  */
 import { createHash, type KeyObject, sign, verify } from "node:crypto";
@@ -15,7 +15,7 @@ import { reject, type Rejection } from "./rejection.js";
 const wire = ibrl.v1;
 
 /** A purpose fixes the domain that is signed, the payload's type number, its size and its meaning. */
-export interface Purpose<R extends RecordHeader> {
+export interface Purpose<R> {
   readonly domain: string;
   readonly type: number;
   /** Of the whole envelope. */
@@ -42,12 +42,13 @@ export const STATE: Purpose<NodeState> = {
   decode: decodeState,
 };
 
+declare const signed: unique symbol;
 declare const verified: unique symbol;
 
-/** A record whose signature, key, carrier and age were checked. Only `open` makes one. */
-export interface Verified<R extends RecordHeader> {
-  readonly [verified]: true;
-  readonly record: R;
+/** A payload whose signature and key were checked, and nothing else: it says who said it, not that it holds now. */
+export interface Signed<S> {
+  readonly [signed]: true;
+  readonly record: S;
   readonly key: AdmittedKey;
   readonly beaconId: string;
   readonly signature: Uint8Array;
@@ -55,10 +56,16 @@ export interface Verified<R extends RecordHeader> {
   readonly sealed: Uint8Array;
   /** Lower-case hex SHA-256 of `sealed`. */
   readonly hash: string;
+}
+
+/** A node's record whose carrier and age were checked too. Only `open` makes one. */
+export interface Verified<R extends RecordHeader> extends Signed<R> {
+  readonly [verified]: true;
   /** By the reader's clock when it was opened; negative within the skew. */
   readonly ageMs: number;
 }
 
+export type OpenedStatement<S> = { ok: true; signed: Signed<S> } | Rejection;
 export type Opened<R extends RecordHeader> = { ok: true; verified: Verified<R> } | Rejection;
 
 export interface OpenContext {
@@ -93,7 +100,7 @@ export class SealError extends Error {
  * Signs a record. Throws SealError when the envelope would be over the purpose's size, RecordError when a field
  * is out of range; nothing is published then.
  */
-export function seal<R extends RecordHeader>(
+export function seal<R>(
   purpose: Purpose<R>,
   record: R,
   identity: { publicKey: Uint8Array; privateKey: KeyObject },
@@ -110,8 +117,11 @@ export function seal<R extends RecordHeader>(
   return sealed;
 }
 
-/** Never throws on any input. */
-export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Array, context: OpenContext): Opened<R> {
+/**
+ * For what is signed once and does not age, or is judged by its user (a rotation, an allow-list, a decision): size, one
+ * encoding, purpose, key, signature, payload. Never throws on any input. Records of nodes go through `open`.
+ */
+export function openStatement<S>(purpose: Purpose<S>, bytes: Uint8Array, keys: KeyAdmission): OpenedStatement<S> {
   if (bytes.length > purpose.maxBytes) {
     return reject("oversized", `${String(bytes.length)} bytes; at most ${String(purpose.maxBytes)}`);
   }
@@ -121,18 +131,33 @@ export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Ar
   if (envelope.payload_type !== purpose.type) {
     return reject("wrong-purpose", `payload type ${String(envelope.payload_type)}; expected ${String(purpose.type)}`);
   }
-  const key = context.keys.admit(envelope.public_key);
+  const key = keys.admit(envelope.public_key);
   if (typeof key === "string") return reject("bad-key", key);
   if (!verify(null, signedBytes(purpose, key.bytes, envelope.payload), key.verifier, envelope.signature)) {
     return reject("bad-signature", `for ${purpose.domain} by key ${beaconId(key.bytes)}`);
   }
-
-  let record: R;
+  let record: S;
   try {
     record = purpose.decode(envelope.payload);
   } catch (error) {
     return reject("malformed-payload", error instanceof Error ? error.message : String(error));
   }
+  const result: Omit<Signed<S>, typeof signed> = {
+    record,
+    key,
+    beaconId: beaconId(key.bytes),
+    signature: envelope.signature,
+    sealed,
+    hash: createHash("sha256").update(sealed).digest("hex"),
+  };
+  return { ok: true, signed: result as Signed<S> };
+}
+
+/** A node's record, at the place that it came by. Never throws on any input. */
+export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Array, context: OpenContext): Opened<R> {
+  const opened = openStatement(purpose, bytes, context.keys);
+  if (!opened.ok) return opened;
+  const { record } = opened.signed;
   if (record.datacenter !== context.datacenter) {
     return reject("wrong-node", `speaks for datacenter ${record.datacenter}; this is ${context.datacenter}`);
   }
@@ -146,15 +171,7 @@ export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Ar
   if (ageMs > record.validityMs) {
     return reject("expired", `${String(ageMs)} ms old; valid for ${String(record.validityMs)}`);
   }
-  const result: Omit<Verified<R>, typeof verified> = {
-    record,
-    key,
-    beaconId: beaconId(key.bytes),
-    signature: envelope.signature,
-    sealed,
-    hash: createHash("sha256").update(sealed).digest("hex"),
-    ageMs,
-  };
+  const result: Omit<Verified<R>, typeof verified> = { ...opened.signed, ageMs };
   return { ok: true, verified: result as Verified<R> };
 }
 

@@ -1428,7 +1428,16 @@ export namespace ibrl {
             PROOF = 6,
 
             /** KEY_ROTATION value */
-            KEY_ROTATION = 7
+            KEY_ROTATION = 7,
+
+            /** ALLOW_LIST value */
+            ALLOW_LIST = 8,
+
+            /** POLICY value */
+            POLICY = 9,
+
+            /** USAGE value */
+            USAGE = 10
         }
 
         /**

@@ -3708,6 +3708,9 @@ export const ibrl = $root.ibrl = (() => {
          * @property {number} DECISION=5 DECISION value
          * @property {number} PROOF=6 PROOF value
          * @property {number} KEY_ROTATION=7 KEY_ROTATION value
+         * @property {number} ALLOW_LIST=8 ALLOW_LIST value
+         * @property {number} POLICY=9 POLICY value
+         * @property {number} USAGE=10 USAGE value
          */
         v1.PayloadType = (function() {
             const valuesById = $Object.create(null), values = $Object.create(valuesById);
@@ -3719,6 +3722,9 @@ export const ibrl = $root.ibrl = (() => {
             values[valuesById[5] = "DECISION"] = 5;
             values[valuesById[6] = "PROOF"] = 6;
             values[valuesById[7] = "KEY_ROTATION"] = 7;
+            values[valuesById[8] = "ALLOW_LIST"] = 8;
+            values[valuesById[9] = "POLICY"] = 9;
+            values[valuesById[10] = "USAGE"] = 10;
             return values;
         })();
 
