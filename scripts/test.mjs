@@ -106,7 +106,9 @@ async function runJest(files, flags, again) {
   await runJest(files.filter((_, at) => failed.some(({ name }) => name === built[at])), flags, false);
 }
 
-const sourceOf = (built) => relative(join(root, "build"), built).replace(/\.js$/, ".ts");
+function sourceOf(built) {
+  return relative(join(root, "build"), built).replace(/\.js$/, ".ts");
+}
 
 function failures({ name, assertionResults }) {
   const tests = assertionResults.filter(({ status }) => status === "failed");
