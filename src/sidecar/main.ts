@@ -10,6 +10,7 @@ import { PinBook } from "../beacon/pins.js";
 import { Registry } from "../beacon/registry.js";
 import { formatHostPort } from "./api/bind-address.js";
 import type { ReadyStatus } from "./api/cluster-reader.js";
+import { CallerGuard } from "./api/caller.js";
 import { sendGrpcLogTo } from "./api/grpc-log.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
@@ -26,6 +27,7 @@ import { Intake } from "./intake.js";
 import { createMetrics } from "./metrics.js";
 import { createNomadClient } from "./nomad/client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
+import { createNomadTokenCheck } from "./nomad/token-check.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
@@ -41,6 +43,7 @@ import { ProbeTelemetry } from "./probe-telemetry.js";
 import { Probing } from "./probing.js";
 import { type OwnLinks, Sealer } from "./sealer.js";
 import { SettingsError, type SidecarSettings } from "./settings.js";
+import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { EpochCounter } from "./state/epoch.js";
 import { loadOrCreateIdentity } from "./state/identity.js";
@@ -186,12 +189,14 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   metrics.beaconConfigured.set(endpoint !== undefined);
   metrics.beaconConnected.set(false);
   const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
+  const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
+  const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: [], logger });
   const grpc = new GrpcApi({
-    bind: settings.grpcBind, insecureBind: settings.insecureBind, reader: view, logger,
+    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, logger,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({
-    bind: settings.httpBind, insecureBind: settings.insecureBind, reader: view, readiness, registry: metrics.registry, logger,
+    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, reader: view, readiness, registry: metrics.registry, logger,
     onAnswer: (route, status) => metrics.apiRequest("http", route, status),
   });
 

@@ -14,6 +14,7 @@ import { ApiError } from "../../src/sidecar/api/api-error.js";
 import { listNodes } from "../../src/sidecar/api/client.js";
 import { sendGrpcLogTo } from "../../src/sidecar/api/grpc-log.js";
 import { GrpcApi, type GrpcApiOptions } from "../../src/sidecar/api/grpc-server.js";
+import { BEARER, NOMAD_TOKEN, someGuard } from "../harness/some-guard.js";
 import { NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 
 /** What an ancestor's client was built from, as far as List and its neighbours need it: no field of ours. */
@@ -35,7 +36,7 @@ message VmLogsResponse { string logs = 1; }
 service ClusterService { rpc Spawn(VmSpawnRequest) returns (VmSpawnResponse); rpc Stop(VmStopRequest) returns (Node);
   rpc List(VmQueryRequest) returns (NodesStateResponse); rpc Logs(VmLogsRequest) returns (VmLogsResponse); }`;
 
-type Call = (request: object, done: (error: grpc.ServiceError | null, answer: unknown) => void) => void;
+type Call = (request: object, metadata: grpc.Metadata, done: (error: grpc.ServiceError | null, answer: unknown) => void) => void;
 type Stream = (request?: object) => grpc.ClientDuplexStream<object, Record<string, unknown>>;
 type Loaded = grpc.Client & Record<string, Call & Stream>;
 
@@ -56,7 +57,7 @@ afterEach(async () => {
 });
 
 async function serve(options: Partial<GrpcApiOptions> = {}) {
-  const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: silent, reader: { list: async () => [measured, partly, bare] }, ...options });
+  const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, reader: { list: async () => [measured, partly, bare] }, ...options });
   const { port } = await api.start();
   ending.push(() => api.close(0));
   return { api, address: `127.0.0.1:${String(port)}` };
@@ -79,8 +80,12 @@ function ancestorClient(address: string): Loaded {
   }
 }
 
-const ask = (client: Loaded, method: string, request: object = {}) =>
-  new Promise<unknown>((resolve, reject) => client[method]?.(request, (error, answer) => (error === null ? resolve(answer) : reject(error))));
+const ask = (client: Loaded, method: string, request: object = {}, headers: Record<string, string> = {}) =>
+  new Promise<unknown>((resolve, reject) => {
+    const metadata = new grpc.Metadata();
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+    client[method]?.(request, metadata, (error: grpc.ServiceError | null, answer: unknown) => (error === null ? resolve(answer) : reject(error)));
+  });
 
 /** Resolves with the status that ends a stream, and hands each message on. */
 const statusOf = (stream: grpc.ClientDuplexStream<object, Record<string, unknown>>, onMessage: (m: Record<string, unknown>) => void = () => {}) => {
@@ -125,7 +130,18 @@ describe("an ancestor's client", () => {
 
   test.each([["Spawn", /nomad job run/], ["Stop", /nomad job stop/], ["Logs", /nomad alloc logs/]])("%s is UNIMPLEMENTED with a sentence", async (method, sentence) => {
     const { address } = await serve();
-    await expect(ask(ancestorClient(address), method, { id: "x" })).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED, details: expect.stringMatching(sentence) as string });
+    await expect(ask(ancestorClient(address), method, { id: "x" }, BEARER)).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED, details: expect.stringMatching(sentence) as string });
+  });
+
+  test.each(["Spawn", "Stop"])("%s asks who calls, on loopback too", async (method) => {
+    const { address } = await serve();
+    const client = ancestorClient(address);
+    const withHeaders = (headers: Record<string, string>) => ask(client, method, { id: "x" }, headers);
+    await expect(withHeaders({})).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED, details: expect.stringContaining("X-Nomad-Token") as string });
+    await expect(withHeaders({ authorization: "Bearer 00" })).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED });
+    await expect(withHeaders({ "x-nomad-token": "8176afd3-772d-0b71-8f85-7fa5d903e9d4" })).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED });
+    await expect(withHeaders({ "x-nomad-token": NOMAD_TOKEN })).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED });
+    await expect(withHeaders(BEARER)).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED });
   });
 
   test("a request over the cap is RESOURCE_EXHAUSTED, and the server lives on", async () => {
@@ -279,7 +295,7 @@ describe("shutdown", () => {
   });
 
   test("close without a start, and twice, resolves", async () => {
-    const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: silent, reader: { list: async () => [] } });
+    const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, reader: { list: async () => [] } });
     await api.close(0);
     await api.close(0);
   });
@@ -300,6 +316,6 @@ describe("starting", () => {
     const { address } = await serve({ onAnswer: (path, code) => told.push([path, code]) });
     await listNodes({ address });
     await ask(ancestorClient(address), "Stop").catch(() => {});
-    expect(told).toEqual([["/cluster.services.api.ClusterService/List", grpc.status.OK], ["/cluster.services.api.ClusterService/Stop", grpc.status.UNIMPLEMENTED]]);
+    expect(told).toEqual([["/cluster.services.api.ClusterService/List", grpc.status.OK], ["/cluster.services.api.ClusterService/Stop", grpc.status.UNAUTHENTICATED]]);
   });
 });

@@ -6,6 +6,7 @@ import type { NodeView } from "../../src/beacon/node-view.js";
 import type { ReadyStatus } from "../../src/sidecar/api/cluster-reader.js";
 import { HttpApi, type HttpApiOptions } from "../../src/sidecar/api/http-server.js";
 import type { HostPort } from "../../src/sidecar/settings.js";
+import { BEARER, NOMAD_TOKEN, someGuard } from "../harness/some-guard.js";
 import { identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 
 const silent = pino({ level: "silent" });
@@ -27,7 +28,7 @@ afterEach(async () => {
 
 async function serve(options: Partial<HttpApiOptions> = {}): Promise<HostPort & { url: string; api: HttpApi }> {
   const api = new HttpApi({
-    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: silent, registry: new Registry(),
+    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, registry: new Registry(),
     reader: { list: async () => views }, readiness: { status: () => ready }, ...options,
   });
   started.push(api);
@@ -122,6 +123,7 @@ describe("the other paths", () => {
   test.each([
     ["POST", "/spawn", 501, /nomad job run/, null],
     ["POST", "/stop?id=x", 501, /nomad job stop/, null],
+    ["PUT", "/stop?id=x", 405, /takes POST/, "POST"],
     ["GET", "/logs?id=x", 501, /nomad alloc logs/, null],
     ["GET", "/stop?id=x", 405, /any web page/, "POST"],
     ["GET", "/spawn", 405, /any web page/, "POST"],
@@ -133,7 +135,7 @@ describe("the other paths", () => {
     ["GET", "/__proto__", 404, /no such path/, null],
   ])("%s %s answers %i", async (method, path, status, error, allow) => {
     const { url } = await serve();
-    const answer = await fetch(url + path, { method });
+    const answer = await fetch(url + path, { method, ...(status === 501 && method === "POST" ? { headers: { ...BEARER, "Content-Type": "application/json" } } : {}) });
     expect(answer.status).toBe(status);
     expect(((await answer.json()) as { error: string }).error).toMatch(error);
     expect(answer.headers.get("allow")).toBe(allow);
@@ -164,6 +166,57 @@ describe("the other paths", () => {
     const { url } = await serve({ onAnswer: (route, status) => told.push([route, status]) });
     for (const path of ["/list?x=1", "/nothing", "/spawn"]) await fetch(url + path);
     expect(told).toEqual([["/list", 200], ["other", 404], ["/spawn", 405]]);
+  });
+});
+
+describe("a change", () => {
+  const json = { "Content-Type": "application/json" };
+  const post = async (headers: Record<string, string>, path = "/spawn") => {
+    const { host, port } = await serve();
+    const lines = Object.entries({ Host: `127.0.0.1:${String(port)}`, "Content-Length": "2", Connection: "close", ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+    const [head = "", body = ""] = (await raw({ host, port }, `POST ${path} HTTP/1.1\r\n${lines.join("")}\r\n{}`)).split("\r\n\r\n");
+    return { status: Number(head.split(" ")[1]), head, body, port };
+  };
+
+  test.each(["/spawn", "/stop?id=x"])("POST %s asks who calls, on loopback too", async (path) => {
+    const status = async (headers: Record<string, string>) => (await post({ ...json, ...headers }, path)).status;
+    expect(await status({})).toBe(401);
+    expect(await status({ Authorization: "Bearer 00" })).toBe(401);
+    expect(await status({ "X-Nomad-Token": "8176afd3-772d-0b71-8f85-7fa5d903e9d4" })).toBe(401);
+    expect(await status({ "X-Nomad-Token": NOMAD_TOKEN })).toBe(501);
+    expect(await status(BEARER)).toBe(501);
+  });
+
+  // What a page can make the operator's browser send, with every secret that it could have come by.
+  test.each<[string, Record<string, string>]>([
+    ["of another site", { ...json, ...BEARER, Origin: "http://evil.example" }],
+    ["of another port of this host", { ...json, ...BEARER, Origin: "http://127.0.0.1:1" }],
+    ["of a sandboxed frame", { ...json, ...BEARER, Origin: "null" }],
+    ["whose browser says that it is cross-site", { ...json, ...BEARER, "Sec-Fetch-Site": "cross-site" }],
+    ["whose browser says that it is same-site", { ...json, ...BEARER, "Sec-Fetch-Site": "same-site" }],
+    ["under a name that was rebound to 127.0.0.1", { ...json, ...BEARER, Host: "evil.example" }],
+  ])("by a page %s is refused", async (_, headers) => {
+    const { status, head } = await post(headers);
+    expect(status).toBe(403);
+    expect(head).not.toMatch(/access-control/i);
+  });
+
+  test.each(["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "application/jsonp", ""])("as %j, which a form can send, is 415", async (type) => {
+    expect(await post({ ...BEARER, ...(type === "" ? {} : { "Content-Type": type }) })).toMatchObject({ status: 415 });
+  });
+
+  test("by a page of this very server passes", async () => {
+    const { host, port } = await serve();
+    const own = `127.0.0.1:${String(port)}`;
+    const text = `POST /spawn HTTP/1.1\r\nHost: ${own}\r\nOrigin: http://${own}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json; charset=utf-8\r\n${Object.entries(BEARER).map(([n, v]) => `${n}: ${v}`).join("")}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}`;
+    expect(await raw({ host, port }, text)).toMatch(/^HTTP\/1\.1 501 /);
+  });
+
+  test("a preflight gets no leave", async () => {
+    const { url } = await serve();
+    const answer = await fetch(`${url}/spawn`, { method: "OPTIONS", headers: { Origin: "http://evil.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-nomad-token" } });
+    expect(answer.status).toBe(405);
+    expect([...answer.headers.keys()].filter((name) => name.startsWith("access-control"))).toEqual([]);
   });
 });
 
@@ -225,7 +278,7 @@ describe("a hostile client", () => {
 describe("starting and closing", () => {
   test("a taken port is named as such", async () => {
     const { host, port } = await serve();
-    const second = new HttpApi({ bind: { host, port }, insecureBind: false, logger: silent, registry: new Registry(), reader: { list: async () => [] }, readiness: { status: () => ready } });
+    const second = new HttpApi({ bind: { host, port }, insecureBind: false, guard: someGuard(), logger: silent, registry: new Registry(), reader: { list: async () => [] }, readiness: { status: () => ready } });
     await expect(second.start()).rejects.toMatchObject({ name: "BindError", code: "in-use" });
   });
 

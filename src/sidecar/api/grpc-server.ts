@@ -9,6 +9,8 @@ import type { cluster } from "../../proto/messages.js";
 import { type Clock, systemClock } from "../clock.js";
 import type { HostPort } from "../settings.js";
 import { bindErrorOf, checkBind, formatHostPort } from "./bind-address.js";
+import { type Caller, CallerError, type CallerGuard, type Credentials } from "./caller.js";
+import { identitiesOf } from "./certificate-identity.js";
 import type { ClusterReader } from "./cluster-reader.js";
 import { messageOf } from "./contract.js";
 import { NOT_YET } from "./not-yet.js";
@@ -22,6 +24,7 @@ type States = cluster.services.api.NodesStateResponse.$Properties;
 export interface GrpcApiOptions {
   bind: HostPort;
   insecureBind: boolean;
+  guard: CallerGuard;
   reader: ClusterReader;
   logger: Logger;
   clock?: Clock;
@@ -53,8 +56,8 @@ export class GrpcApi {
       "grpc.max_connection_idle_ms": 600_000,
     });
     this.#server.addService(ClusterServiceDefinition, {
-      Spawn: unimplemented(NOT_YET.Spawn),
-      Stop: unimplemented(NOT_YET.Stop),
+      Spawn: this.#guarded(unimplemented(NOT_YET.Spawn)),
+      Stop: this.#guarded(unimplemented(NOT_YET.Stop)),
       List: (call: ServerUnaryCall<Query, States>, done: sendUnaryData<States>) => void this.#list(call, done),
       Logs: unimplemented(NOT_YET.Logs),
     });
@@ -97,6 +100,22 @@ export class GrpcApi {
     this.#server.forceShutdown();
   }
 
+  /** A call that only a known caller gets through to. */
+  #guarded<Q, S>(handler: (call: ServerUnaryCall<Q, S>, done: sendUnaryData<S>, caller: Caller) => void) {
+    return (call: ServerUnaryCall<Q, S>, done: sendUnaryData<S>) => void this.#admit(handler, call, done);
+  }
+
+  async #admit<Q, S>(handler: (call: ServerUnaryCall<Q, S>, done: sendUnaryData<S>, caller: Caller) => void, call: ServerUnaryCall<Q, S>, done: sendUnaryData<S>): Promise<void> {
+    const gone = new AbortController();
+    call.once("cancelled", () => gone.abort());
+    try {
+      const caller = await this.options.guard.admit(credentialsOf(call), AbortSignal.any([gone.signal, this.#closing.signal]));
+      handler(call, done, caller);
+    } catch (error) {
+      done({ code: error instanceof CallerError ? CALLER_STATUS[error.code] : status.INTERNAL, details: messageOfError(error) });
+    }
+  }
+
   async #list(call: ServerUnaryCall<Query, States>, done: sendUnaryData<States>): Promise<void> {
     const gone = new AbortController();
     call.once("cancelled", () => gone.abort());
@@ -107,9 +126,25 @@ export class GrpcApi {
       // Either way the call has ended already and nobody reads this status.
       if (gone.signal.aborted || this.#closing.signal.aborted) return done({ code: status.CANCELLED, details: "ended before the answer" });
       this.options.logger.error({ err: error, call: "List" }, "grpc call failed");
-      done({ code: status.INTERNAL, details: error instanceof Error ? error.message : String(error) });
+      done({ code: status.INTERNAL, details: messageOfError(error) });
     }
   }
+}
+
+const CALLER_STATUS = { unauthenticated: status.UNAUTHENTICATED, denied: status.PERMISSION_DENIED, unavailable: status.UNAVAILABLE } as const;
+
+function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
+  const certificate = call.getAuthContext().sslPeerCertificate;
+  const header = (name: string) => call.metadata.get(name)[0]?.toString();
+  return {
+    identities: certificate === undefined ? [] : identitiesOf(certificate),
+    authorization: header("authorization"),
+    nomadToken: header("x-nomad-token"),
+  };
+}
+
+function messageOfError(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function unimplemented(details: string) {

@@ -5,6 +5,7 @@
 import type { Registry } from "prom-client";
 import { ancestorJson } from "./ancestor-json.js";
 import type { ClusterReader, Readiness } from "./cluster-reader.js";
+import type { Caller } from "./caller.js";
 import { messageOf } from "./contract.js";
 import { NOT_YET } from "./not-yet.js";
 
@@ -25,24 +26,33 @@ export interface Answer {
 
 export type Method = "GET" | "HEAD" | "POST";
 
-interface Route {
+/** A change that the guards let through: POST, JSON, of no other origin, by somebody known. */
+export interface Change {
+  caller: Caller;
+  body: Buffer;
+  query: URLSearchParams;
+}
+
+export type Route = {
   methods: readonly Method[];
   /** Said beside 405, where a client of the ancestor would wonder. */
   whyNot?: string;
-  answer: (context: RouteContext, signal: AbortSignal) => Answer | Promise<Answer>;
-}
+} & (
+  | { read: (context: RouteContext, signal: AbortSignal) => Answer | Promise<Answer> }
+  | { change: (context: RouteContext, change: Change, signal: AbortSignal) => Answer | Promise<Answer> }
+);
 
 const READ: readonly Method[] = ["GET", "HEAD"];
 const CHANGES_BY_POST = "it changes the cluster, and any web page can make a browser send a GET";
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
-  ["/list", { methods: [...READ, "POST"], answer: list }],
-  ["/spawn", { methods: ["POST"], whyNot: CHANGES_BY_POST, answer: () => errorAnswer(501, NOT_YET.Spawn) }],
-  ["/stop", { methods: ["POST"], whyNot: CHANGES_BY_POST, answer: () => errorAnswer(501, NOT_YET.Stop) }],
-  ["/logs", { methods: [...READ, "POST"], answer: () => errorAnswer(501, NOT_YET.Logs) }],
-  ["/metrics", { methods: READ, answer: metrics }],
-  ["/healthz", { methods: READ, answer: () => json(200, { status: "alive" }) }],
-  ["/readyz", { methods: READ, answer: ready }],
+  ["/list", { methods: [...READ, "POST"], read: list }],
+  ["/spawn", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: () => errorAnswer(501, NOT_YET.Spawn) }],
+  ["/stop", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: () => errorAnswer(501, NOT_YET.Stop) }],
+  ["/logs", { methods: [...READ, "POST"], read: () => errorAnswer(501, NOT_YET.Logs) }],
+  ["/metrics", { methods: READ, read: metrics }],
+  ["/healthz", { methods: READ, read: () => json(200, { status: "alive" }) }],
+  ["/readyz", { methods: READ, read: ready }],
 ]);
 
 /** Path names for metrics: bounded, whatever clients ask for. */
@@ -50,17 +60,20 @@ export function routeName(path: string): string {
   return ROUTES.has(path) ? path : "other";
 }
 
-/** `path` is without the query. Never rejects. */
-export async function answerFor(method: string, path: string, context: RouteContext, signal: AbortSignal): Promise<Answer> {
+/** `path` is without the query. */
+export function routeFor(method: string, path: string): { route: Route } | { refusal: Answer } {
   const route = ROUTES.get(path);
-  if (route === undefined) return errorAnswer(404, `no such path; there are ${[...ROUTES.keys()].join(", ")}`);
-  if (!route.methods.some((allowed) => allowed === method)) {
-    const allow = route.methods.join(", ");
-    const why = route.whyNot === undefined ? "" : `: ${route.whyNot}`;
-    return { ...errorAnswer(405, `${path} takes ${allow}${why}`), allow };
-  }
+  if (route === undefined) return { refusal: errorAnswer(404, `no such path; there are ${[...ROUTES.keys()].join(", ")}`) };
+  if (route.methods.some((allowed) => allowed === method)) return { route };
+  const allow = route.methods.join(", ");
+  const why = route.whyNot === undefined ? "" : `: ${route.whyNot}`;
+  return { refusal: { ...errorAnswer(405, `${path} takes ${allow}${why}`), allow } };
+}
+
+/** Never rejects: what an answer throws is a 400 with its words. */
+export async function attempt(answer: () => Answer | Promise<Answer>): Promise<Answer> {
   try {
-    return await route.answer(context, signal);
+    return await answer();
   } catch (failure) {
     const text = failure instanceof Error ? failure.message : String(failure);
     return { ...errorAnswer(400, text), failure };

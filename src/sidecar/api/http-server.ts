@@ -8,8 +8,10 @@ import type { Logger } from "pino";
 import { type Clock, systemClock } from "../clock.js";
 import type { HostPort } from "../settings.js";
 import { bindErrorOf, checkBind } from "./bind-address.js";
+import type { CallerGuard } from "./caller.js";
+import { admitChange } from "./change-guard.js";
 import { isOwnHost } from "./host-guard.js";
-import { answerFor, type Answer, errorAnswer, type RouteContext, routeName } from "./http-routes.js";
+import { type Answer, attempt, errorAnswer, type RouteContext, routeFor, routeName } from "./http-routes.js";
 
 export interface HttpLimits {
   maxConnections: number;
@@ -38,6 +40,7 @@ export const HTTP_LIMITS: HttpLimits = {
 export interface HttpApiOptions extends RouteContext {
   bind: HostPort;
   insecureBind: boolean;
+  guard: CallerGuard;
   /** Further names that clients reach this server by, without ports. */
   hostNames?: readonly string[];
   logger: Logger;
@@ -120,10 +123,21 @@ export class HttpApi {
     if (!isOwnHost(request.headers.host, { boundHost: bind.host, localAddress, names: hostNames })) {
       return errorAnswer(403, "the Host header names another host than this server");
     }
-    if (!(await drained(request, this.#limits.maxBodyBytes))) {
-      return errorAnswer(413, `the body is longer than ${String(this.#limits.maxBodyBytes)} bytes`);
-    }
-    return answerFor(request.method ?? "", path, this.options, signal);
+    const found = routeFor(request.method ?? "", path);
+    if ("refusal" in found) return this.#afterBody(request, found.refusal);
+    const { route } = found;
+    if ("read" in route) return this.#afterBody(request, () => route.read(this.options, signal));
+    const admitted = await admitChange(request, this.options.guard, signal);
+    if ("refusal" in admitted) return this.#afterBody(request, admitted.refusal);
+    const query = new URLSearchParams((request.url ?? "").split("?", 2)[1]);
+    return this.#afterBody(request, (body) => route.change(this.options, { caller: admitted.caller, body, query }, signal));
+  }
+
+  /** A body is read even where nobody wants it: bytes left unread would reset the connection before the client sees the answer. */
+  async #afterBody(request: IncomingMessage, answer: Answer | ((body: Buffer) => Answer | Promise<Answer>)): Promise<Answer> {
+    const body = await bodyOf(request, this.#limits.maxBodyBytes);
+    if (body === undefined) return errorAnswer(413, `the body is longer than ${String(this.#limits.maxBodyBytes)} bytes`);
+    return typeof answer === "function" ? attempt(() => answer(body)) : answer;
   }
 
   #send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
@@ -141,18 +155,20 @@ export class HttpApi {
   }
 }
 
-/** Reads and drops a body, which no call of today has a use for; false when it is over the limit or breaks off. */
-async function drained(request: IncomingMessage, maxBytes: number): Promise<boolean> {
-  if (Number(request.headers["content-length"] ?? 0) > maxBytes) return false;
+/** Undefined when it is over the limit or breaks off. */
+async function bodyOf(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
+  if (request.destroyed || Number(request.headers["content-length"] ?? 0) > maxBytes) return undefined;
+  const chunks: Buffer[] = [];
   let bytes = 0;
   return new Promise((resolve) => {
     request.on("data", (chunk: Buffer) => {
       bytes += chunk.length;
       // Still read on until the answer is out: bytes left unread would reset the connection before the client sees it.
-      if (bytes > maxBytes) resolve(false);
+      if (bytes > maxBytes) resolve(undefined);
+      else chunks.push(chunk);
     });
-    request.once("end", () => resolve(true));
-    request.once("error", () => resolve(false));
-    request.once("close", () => resolve(false));
+    request.once("end", () => resolve(Buffer.concat(chunks)));
+    request.once("error", () => resolve(undefined));
+    request.once("close", () => resolve(undefined));
   });
 }
