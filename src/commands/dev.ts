@@ -5,7 +5,8 @@ import { join, relative } from "node:path";
 import { Command, Flags } from "@oclif/core";
 import { DevError } from "../dev/dev-error.js";
 import { guide, startedLine } from "../dev/guide.js";
-import { type LocalCluster, type LocalNode, startLocalCluster, withoutClusterVariables } from "../dev/local-cluster.js";
+import { killNode } from "../dev/kill-node.js";
+import { DEV_FOLDER_PREFIX, type LocalCluster, type LocalNode, startLocalCluster, withoutClusterVariables } from "../dev/local-cluster.js";
 import { type Addressing, defaultAddressing } from "../dev/ports.js";
 import { createProgress, type Progress } from "../dev/progress.js";
 import { projectRoot } from "../dev/project-root.js";
@@ -18,13 +19,16 @@ const SAME_CTRL_C_MS = 500;
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export default class Dev extends Command {
-  static override summary = "Start a local cluster: real Consul agents, a sidecar beside each, and the listing.";
+  static override summary = "Start a local cluster: real Consul and Nomad agents, a sidecar beside each, and the listing.";
   static override description =
-    "Uses ports of its own, so that a Consul or Nomad that already runs here is left alone. Ctrl-C ends it and leaves nothing behind.";
-  static override examples = ["<%= config.bin %> dev", "<%= config.bin %> dev --nodes 5", "<%= config.bin %> dev --once"];
+    "Uses ports of its own, so that a Consul or Nomad that already runs here is left alone. Ctrl-C ends it and leaves nothing behind. " +
+    "--kill, from another terminal, ends one node of it as a machine dies: agents, sidecar and workloads at once.";
+  static override examples = ["<%= config.bin %> dev", "<%= config.bin %> dev --nodes 5", "<%= config.bin %> dev --once", "<%= config.bin %> dev --kill node-2"];
   static override flags = {
     nodes: Flags.integer({ description: "number of nodes", default: 3, min: 1, max: 50 }),
     once: Flags.boolean({ description: "print the listing, end the cluster, and exit" }),
+    nomad: Flags.boolean({ description: "a Nomad server and a client beside each Consul agent", default: true, allowNo: true }),
+    kill: Flags.string({ description: "end this node of the cluster that runs, with SIGKILL, and exit", helpValue: "NODE" }),
     addressing: Flags.option({
       description: "a loopback address for each node (Linux), or one address and other ports for each",
       options: ["addresses", "ports"] as const satisfies readonly Addressing[],
@@ -33,6 +37,7 @@ export default class Dev extends Command {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Dev);
+    if (flags.kill !== undefined) return this.#kill(flags.kill);
     const progress = createProgress();
     const ending = new AbortController();
     let cluster: LocalCluster | undefined;
@@ -49,6 +54,7 @@ export default class Dev extends Command {
     try {
       cluster = await startLocalCluster({
         nodes: flags.nodes,
+        nomad: flags.nomad,
         addressing: flags.addressing ?? defaultAddressing(),
         env: process.env,
         progress,
@@ -68,6 +74,15 @@ export default class Dev extends Command {
     } finally {
       await stopCluster(cluster, progress);
       for (const signal of ENDING_SIGNALS) process.removeListener(signal, onSignal);
+    }
+  }
+
+  #kill(name: string): void {
+    try {
+      const killed = killNode(name, DEV_FOLDER_PREFIX);
+      this.log(`${name}: ${String(killed.length)} processes killed`);
+    } catch (error) {
+      this.#fail(error, false);
     }
   }
 
@@ -93,7 +108,7 @@ async function waitForMeasurements(cluster: LocalCluster, progress: Progress, si
     await waitFor(
       "measured values",
       async (attempt) => {
-        measured = (await listedBeacons(cluster, attempt)).filter((beacon) => beacon?.latency_ms !== undefined && beacon.jitter_ms !== undefined).length;
+        measured = (await listedBeacons(cluster, attempt)).filter((beacon) => beacon !== undefined && isFilledIn(beacon, cluster)).length;
         step.update(`${measured} of ${cluster.nodes.length} nodes`);
         return measured >= cluster.nodes.length || undefined;
       },
@@ -109,6 +124,12 @@ async function waitForMeasurements(cluster: LocalCluster, progress: Progress, si
 interface ListedBeacon {
   latency_ms?: number;
   jitter_ms?: number;
+  node_capabilities?: string[];
+}
+
+/** Probed by its peers, and with Nomad's drivers among its capabilities where there is Nomad. */
+function isFilledIn({ latency_ms, jitter_ms, node_capabilities = [] }: ListedBeacon, cluster: LocalCluster): boolean {
+  return latency_ms !== undefined && jitter_ms !== undefined && (cluster.nomadBinary === null || node_capabilities.includes("raw_exec"));
 }
 
 /** As node 1 lists them; undefined for a node without a beacon that lives. */

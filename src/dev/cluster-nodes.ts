@@ -6,6 +6,7 @@ import type { NodeHost } from "./managed-service.js";
 import { NomadAgent } from "./nomad-agent.js";
 import type { NodeEndpoints, NodePorts } from "./ports.js";
 import type { RunFolder } from "./run-folder.js";
+import { nodeEnvironment } from "./kill-node.js";
 import { SidecarProcess } from "./sidecar-process.js";
 
 /** Where a node lives when not on this machine's loopback. */
@@ -56,6 +57,8 @@ export interface NodeContext {
   env: NodeJS.ProcessEnv;
   consulBinary: string;
   nomadBinary: string | null;
+  /** Of the exec driver's tasks. */
+  chroot?: Readonly<Record<string, string>>;
 }
 
 export function assembleNodes(settings: NodeSettings, context: NodeContext): LocalNode[] {
@@ -68,13 +71,13 @@ export function withoutClusterVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessE
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(CONSUL|NOMAD|IBRL)_/.test(name)));
 }
 
-function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinary, nomadBinary }: NodeContext, index: number, gossipKey: string): LocalNode {
+function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinary, nomadBinary, chroot }: NodeContext, index: number, gossipKey: string): LocalNode {
   const { servers = 1, sidecars = true, datacenter = "dc1", nodeName, placement } = settings;
   const { address, ports } = endpoints[index] as NodeEndpoints;
   const name = nodeName?.(index) ?? `node-${index + 1}`;
   const folder = join(run.path, name);
   const { prefix, fetch: reach } = placement?.(index) ?? {};
-  const host: NodeHost = { run, env: withoutClusterVariables(env), ...(prefix && { prefix }), ...(reach && { fetch: reach }) };
+  const host: NodeHost = { run, env: { ...withoutClusterVariables(env), ...nodeEnvironment(folder) }, ...(prefix && { prefix }), ...(reach && { fetch: reach }) };
   const serverNodes = endpoints.slice(0, servers);
   const serversAt = (port: "consulSerf" | "nomadRpc" | "nomadSerf"): string[] =>
     serverNodes.map((server) => `${server.address}:${server.ports[port]}`);
@@ -107,6 +110,7 @@ function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinar
           serverSerf: serversAt("nomadSerf"),
           serverRpc: serversAt("nomadRpc"),
           consulAddr: consul.httpAddr,
+          ...(chroot && { chroot }),
           extraConfig: settings.nomadConfig?.(index) ?? {},
         });
   const sidecar = sidecars

@@ -5,6 +5,7 @@ import type { LocalCluster, LocalNode } from "./local-cluster.js";
 /** Printed below the listing: what to look at and type (`program` is this one), and, off the usual ports, what to export. */
 export function guide(cluster: LocalCluster, program: string): string {
   const first = cluster.nodes[0] as LocalNode;
+  const last = cluster.nodes.at(-1) as LocalNode;
   const lines = [
     "Values that are not there yet fill in: Consul needs up to 50 s for its first coordinates.",
     "",
@@ -18,14 +19,17 @@ export function guide(cluster: LocalCluster, program: string): string {
     `Consul's web page:  ${first.consul.httpUrl}/ui/dc1/services/ibrl-beacon/instances`,
     `Sidecar's metrics:  http://${first.address}:${first.ports.sidecarHttp}/metrics`,
     `Logs and state:     ${cluster.folder}`,
+    ...(last.nomad === null ? [] : [`Nomad's web page:   ${first.nomad?.httpUrl}/ui/jobs`]),
     "",
+    `${program} dev --kill ${last.name} kills one node as a machine dies: agents, sidecar and workloads.`,
     "Ctrl-C ends the cluster and removes all of it.",
   ];
   return lines.join("\n");
 }
 
 export function startedLine(cluster: LocalCluster, elapsedMs: number): string {
-  return `✓ ${cluster.nodes.length} nodes with Consul ${cluster.consulBinary.version}, up in ${formatElapsed(elapsedMs)}`;
+  const nomad = cluster.nomadBinary === null ? "" : ` and Nomad ${cluster.nomadBinary.version}`;
+  return `✓ ${cluster.nodes.length} nodes with Consul ${cluster.consulBinary.version}${nomad}, up in ${formatElapsed(elapsedMs)}`;
 }
 
 function exportLines(cluster: LocalCluster): string[] {

@@ -2,12 +2,13 @@
  * A cluster of real Consul agents on this machine, with a sidecar beside each and Nomad where wanted: what
  * `hypercore dev` runs and what the tests run on. It uses no Consul or Nomad that is already there, and leaves nothing.
  *
- *   ports reserved → folder → Consul agents → Nomad agents → sidecars → all ready
+ *   ports reserved → folder → Consul agents → Nomad agents and sidecars → all ready
  *   any failure, abort or stop(): sidecars by SIGTERM → everything else by SIGKILL → folder removed → ports released
  */
 import { type Binary, findBinary } from "./binaries.js";
 import { assembleNodes, type LocalNode, type NodeSettings } from "./cluster-nodes.js";
 export { type LocalNode, withoutClusterVariables } from "./cluster-nodes.js";
+import { execChroot } from "./exec-chroot.js";
 import type { ManagedService } from "./managed-service.js";
 import { type Addressing, defaultAddressing, nodeEndpoints, type PortSet, reservePorts } from "./ports.js";
 import type { Progress } from "./progress.js";
@@ -34,6 +35,8 @@ export interface LocalCluster {
   shift: number;
   taken: string[];
   consulBinary: Binary;
+  /** Null where there is no Nomad. */
+  nomadBinary: Binary | null;
   /** CONSUL_HTTP_ADDR, IBRL_GRPC_ADDR, and NOMAD_ADDR where there is Nomad, for one node (the first by default). */
   environment(index?: number): Record<string, string>;
   /** Pids of the cluster that run. */
@@ -64,8 +67,10 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
     env,
     consulBinary: consulBinary.path,
     nomadBinary: nomadBinary?.path ?? null,
+    // Only root has the exec driver.
+    ...(nomadBinary !== null && process.platform === "linux" && process.geteuid?.() === 0 && { chroot: execChroot() }),
   });
-  const cluster = new RunningCluster(nodes, run, portSet, consulBinary);
+  const cluster = new RunningCluster(nodes, run, portSet, consulBinary, nomadBinary);
   try {
     await cluster.start(progress, signal);
     return cluster;
@@ -83,6 +88,7 @@ class RunningCluster implements LocalCluster {
     private readonly run: RunFolder,
     private readonly portSet: PortSet,
     readonly consulBinary: Binary,
+    readonly nomadBinary: Binary | null,
   ) {}
 
   get folder(): string {
@@ -97,24 +103,24 @@ class RunningCluster implements LocalCluster {
     return this.portSet.taken;
   }
 
-  /** Agents first: Nomad waits for Consul and a sidecar for both, so nothing starts by retrying. */
+  /** Consul first: the others wait for it, so nothing starts by retrying. A sidecar takes Nomad whenever it appears. */
   async start(progress: Progress, signal: AbortSignal | undefined): Promise<void> {
-    const kinds = [
-      ["Consul agents", this.nodes.map(({ consul }) => consul)],
-      ["Nomad agents", this.nodes.map(({ nomad }) => nomad)],
-      ["sidecars", this.nodes.map(({ sidecar }) => sidecar)],
-    ] as const;
-    for (const [title, all] of kinds) {
-      const services = all.filter((service) => service !== null);
-      if (services.length === 0) continue;
-      const step = progress.step(`Starting ${services.length} ${title}`);
-      try {
-        await startTogether(services, signal, (ready) => step.update(`${ready} ready`));
-        step.done(`${services.length} ${title} ready`);
-      } catch (error) {
-        step.fail(`Starting the ${title} failed`);
-        throw error;
-      }
+    await this.#startKind("Consul agents", this.nodes.map(({ consul }) => consul), progress, signal);
+    const nomads = this.nodes.flatMap(({ nomad }) => nomad ?? []);
+    const sidecars = this.nodes.flatMap(({ sidecar }) => sidecar ?? []);
+    const kinds = [nomads.length > 0 ? "Nomad agents" : "", sidecars.length > 0 ? "sidecars" : ""].filter((kind) => kind !== "");
+    await this.#startKind(kinds.join(" and "), [...nomads, ...sidecars], progress, signal);
+  }
+
+  async #startKind(title: string, services: readonly ManagedService[], progress: Progress, signal: AbortSignal | undefined): Promise<void> {
+    if (services.length === 0) return;
+    const step = progress.step(`Starting ${services.length} ${title}`);
+    try {
+      await startTogether(services, signal, (ready) => step.update(`${ready} ready`));
+      step.done(`${services.length} ${title} ready`);
+    } catch (error) {
+      step.fail(`Starting the ${title} failed`);
+      throw error;
     }
   }
 

@@ -24,6 +24,8 @@ export interface NomadAgentSpec {
   binary: string;
   folder: string;
   host: NodeHost;
+  /** What the exec driver's tasks see (exec-chroot.ts); Nomad's default where undefined. */
+  chroot?: Readonly<Record<string, string>>;
   /** A second configuration file, in Nomad's JSON, which Nomad merges over the generated one. */
   extraConfig?: Readonly<Record<string, unknown>>;
 }
@@ -84,8 +86,10 @@ export class NomadAgent extends ManagedService {
         max_dynamic_port: ports.nomadDynamic.to,
         // Version 2 of control groups: shared with no other Nomad, and removed with the run.
         cgroup_parent: cgroupParent(this.spec.host.run.path, this.nodeName),
+        ...(this.spec.chroot !== undefined && { chroot_env: this.spec.chroot }),
         // Cloud fingerprinters wait for metadata services; the AWS one ends the agent where AWS_CA_BUNDLE is set.
-        options: { "fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean" },
+        // A Nomad built from source has a driver for its own tests.
+        options: { "fingerprint.denylist": "env_aws,env_gce,env_azure,env_digitalocean", "driver.denylist": "mock_driver" },
       },
       plugin: { raw_exec: { config: { enabled: true } } },
     };

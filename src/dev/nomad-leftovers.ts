@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { pidsInGroups } from "./process-identity.js";
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
 
@@ -23,6 +24,14 @@ export function removeNomadLeftovers(folder: string): void {
   }
 }
 
+/**
+ * Pids of tasks of the clients whose data is below `folder` (of a run, or of a node of one). Tasks of the exec driver
+ * have an environment of their own and outlive their executor: only their control groups tell whose they are.
+ */
+export function taskPids(folder: string): number[] {
+  return pidsInGroups([...allocationsUnder(folder), ...allocationsOfNode(folder)]);
+}
+
 /** Of the control groups of an agent of this run, for its `cgroup_parent`. */
 export function cgroupParent(runFolder: string, nodeName: string): string {
   return `${basename(runFolder)}-${nodeName}.slice`;
@@ -39,7 +48,11 @@ function mountsUnder(folder: string): string[] {
 
 /** Allocation IDs: the folders NODE/nomad/data/alloc/ID. */
 function allocationsUnder(folder: string): string[] {
-  return list(folder).flatMap((node) => list(join(folder, node, "nomad", "data", "alloc")));
+  return list(folder).flatMap((node) => allocationsOfNode(join(folder, node)));
+}
+
+function allocationsOfNode(folder: string): string[] {
+  return list(join(folder, "nomad", "data", "alloc"));
 }
 
 function controllersOfVersion1(): string[] {

@@ -38,6 +38,18 @@ export function pidsWithVariable(variable: string, value: string): number[] {
     .filter((pid) => pid !== process.pid && readEnvironment(pid).includes(wanted) && identify(pid) !== null);
 }
 
+/** Pids of processes in a control group whose path holds one of these names. Linux only; none elsewhere. */
+export function pidsInGroups(names: readonly string[]): number[] {
+  if (!onLinux || names.length === 0) return [];
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      const groups = readOf(`/proc/${pid}/cgroup`);
+      return pid !== process.pid && names.some((name) => groups.includes(name)) && identify(pid) !== null;
+    });
+}
+
 /** A signal to a process that may be gone already. */
 export function signalIfAlive(pid: number, signal: NodeJS.Signals): void {
   try {
@@ -66,9 +78,13 @@ function identifyByPs(pid: number): ProcessIdentity | null {
 }
 
 function readEnvironment(pid: number): string[] {
+  return readOf(`/proc/${pid}/environ`).split("\0");
+}
+
+function readOf(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+    return readFileSync(path, "utf8");
   } catch {
-    return []; // another user's, or gone
+    return ""; // another user's, or gone
   }
 }

@@ -7,7 +7,7 @@ import { lstatSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rename
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { removeNomadLeftovers } from "./nomad-leftovers.js";
+import { removeNomadLeftovers, taskPids } from "./nomad-leftovers.js";
 import { identify, isSameProcess, pidsWithVariable, type ProcessIdentity, signalIfAlive } from "./process-identity.js";
 
 const RECORD = "run.json";
@@ -57,6 +57,27 @@ export class RunFolder {
     return cleaned;
   }
 
+  /** Those of this user whose owner lives: what `hypercore dev` runs at the moment. To look at, not to remove. */
+  static running(prefix: string, parent: string = tmpdir()): RunFolder[] {
+    return readdirSync(parent)
+      .filter((entry) => entry.startsWith(`${prefix}-`))
+      .map((entry) => join(realpathSync(parent), entry))
+      .flatMap((path) => {
+        const record = readRecord(path);
+        return record !== null && isSameProcess(record.owner) ? [new RunFolder(path, record)] : [];
+      });
+  }
+
+  /** Absolute: what cluster-nodes.ts makes for each node. */
+  nodeFolders(): string[] {
+    return readdirSync(this.path, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? join(this.path, entry.name) : []));
+  }
+
+  /** Recorded pids that run and whose command names a path below this one. */
+  recordedWithin(path: string): number[] {
+    return this.#record.children.filter((child) => child.command.includes(`${path}/`) && isSameProcess(child)).map(({ pid }) => pid);
+  }
+
   /** To be in the environment of every process of the run. */
   get environment(): Record<string, string> {
     return { [MARKER]: this.path };
@@ -74,7 +95,7 @@ export class RunFolder {
   /** Pids of the run that still run. */
   survivors(): number[] {
     const recorded = this.#record.children.filter(isSameProcess).map(({ pid }) => pid);
-    return [...new Set([...recorded, ...pidsWithVariable(MARKER, this.path)])];
+    return [...new Set([...recorded, ...pidsWithVariable(MARKER, this.path), ...taskPids(this.path)])];
   }
 
   /** SIGKILL to all of them, again while some are left (a dying parent may still start one). */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { killNode } from "../../src/dev/kill-node.js";
 import type { LocalCluster } from "../../src/dev/local-cluster.js";
 import { defaultAddressing, nodeEndpoints } from "../../src/dev/ports.js";
 import { RunFolder } from "../../src/dev/run-folder.js";
@@ -104,19 +105,38 @@ it("an agent is paused, resumed, and restarted without its data", async () => {
   expect(await idOf()).not.toBe(before);
 });
 
-it("Nomad runs a job, and its task ends with the cluster", async () => {
-  cluster = await startTestCluster({ nodes: 1, sidecars: false, nomad: true });
+const DRIVERS = process.geteuid?.() === 0 && process.platform === "linux" ? ["raw_exec", "exec"] : ["raw_exec"];
+
+it("Nomad runs jobs; a node that is killed takes its tasks with it, as the cluster does at its end", async () => {
+  const folderPrefix = "hypercore-kill-test"; // no other test's cluster may be found by the name of a node
+  cluster = await startTestCluster({ nodes: 2, sidecars: false, nomad: true, folderPrefix });
   const nomad = cluster.nodes[0]?.nomad;
-  const task = { Name: "sleeper", Driver: "raw_exec", Config: { command: "/bin/sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 10 } };
-  const Job = { ID: "sleeper", Datacenters: ["dc1"], TaskGroups: [{ Name: "sleeper", Tasks: [task] }] };
-  const answer = await fetch(`${nomad?.httpUrl}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job }) });
-  expect(answer.status).toBe(200);
+  for (const driver of DRIVERS) {
+    for (const node of ["node-1", "node-2"]) {
+      const task = { Name: "sleeper", Driver: driver, Config: { command: "/usr/bin/sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 64 } };
+      const Constraints = [{ LTarget: "${attr.unique.consul.name}", RTarget: node, Operand: "=" }];
+      const Job = { ID: `${driver}-${node}`, Datacenters: ["dc1"], Constraints, TaskGroups: [{ Name: "sleeper", Tasks: [task] }] };
+      const answer = await fetch(`${nomad?.httpUrl}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job }) });
+      expect(answer.status).toBe(200);
+    }
+  }
   await eventually(async () => {
     const allocations = await nomad?.getJson<{ ClientStatus: string }[]>("/v1/allocations");
-    expect(allocations?.map(({ ClientStatus }) => ClientStatus)).toEqual(["running"]);
+    expect(allocations?.map(({ ClientStatus }) => ClientStatus)).toEqual(DRIVERS.flatMap(() => ["running", "running"]));
   });
-  // Two agents, and for the task Nomad's log collector, its executor and the task itself.
-  expect(cluster.survivors()).toHaveLength(process.platform === "linux" ? 5 : 2);
+  // Two agents, and for each task Nomad's log collector, its executor and the task itself.
+  const ofOneNode = process.platform === "linux" ? 2 + 3 * DRIVERS.length : 2;
+  expect(cluster.survivors()).toHaveLength(2 * ofOneNode);
+
+  expect(killNode("node-2", folderPrefix)).toHaveLength(ofOneNode);
+  await eventually(() => expect(cluster?.survivors()).toHaveLength(ofOneNode));
+  expect(cluster.nodes.map(({ nomad }) => nomad?.running)).toEqual([true, false]);
+});
+
+it("a node that no running cluster has is not killed", () => {
+  for (const name of ["node-9", "..", ""]) {
+    expect(() => killNode(name, "hypercore-kill-test")).toThrow(expect.objectContaining({ code: "bad-option" }));
+  }
 });
 
 it("a run that was killed with -9 is cleaned up by the next", async () => {
