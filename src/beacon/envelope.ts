@@ -175,6 +175,12 @@ export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Ar
   return { ok: true, verified: result as Verified<R> };
 }
 
+/** The key that the bytes name, before anything of them is verified. Null where `open` refuses them without looking at a key. */
+export function keyIn(purpose: Pick<Purpose<unknown>, "type" | "maxBytes">, bytes: Uint8Array): Uint8Array | null {
+  const envelope = bytes.length > purpose.maxBytes ? null : parseEnvelope(bytes);
+  return envelope?.payload_type === purpose.type ? envelope.public_key : null;
+}
+
 /** Null unless the bytes are exactly what `seal` would have written around these fields. */
 function parseEnvelope(bytes: Uint8Array) {
   try {

@@ -2,7 +2,8 @@
  * ed25519 public keys: which may be enrolled, and how people see them. A small-order key makes one constant
  * signature pass for every message, in node:crypto and in ZIP-215 verification alike, and a key with a torsion
  * component lets its owner make verifiers disagree; so both are refused once, at admission, by @noble/ed25519
- * in strict mode (some 4 ms). After that, one verifier for the fleet: node:crypto, with the key object cached.
+ * in strict mode. After that, one verifier for the fleet: node:crypto, with the key object cached. The torsion check
+ * takes milliseconds: `admit` makes it in place, a daemon has it made elsewhere and `settle`s it (sidecar/key-judge.ts).
  */
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { Point } from "@noble/ed25519";
@@ -26,30 +27,54 @@ export function beaconId(publicKey: Uint8Array): string {
   return Buffer.from(publicKey.subarray(0, 8)).toString("hex");
 }
 
-/** The full admission check, uncached. Null when the key is sound. */
-export function keyFault(key: Uint8Array): KeyFault | null {
+/** Everything but torsion, in a fraction of a millisecond. Null when nothing is wrong so far. */
+function encodingFault(key: Uint8Array): Exclude<KeyFault, "torsion"> | null {
   if (key.length !== KEY_BYTES) return "not-32-bytes";
-  let point: Point;
-  try {
-    point = Point.fromBytes(key, false); // RFC 8032: y < p, and no sign bit on x = 0
-  } catch {
-    return "not-canonical";
-  }
-  if (point.isSmallOrder()) return "small-order";
-  return point.isTorsionFree() ? null : "torsion";
+  const point = pointOf(key);
+  if (point === null) return "not-canonical";
+  return point.isSmallOrder() ? "small-order" : null;
 }
 
-/** Remembers verdicts, good and bad, for the `capacity` keys seen last. */
+/** The full admission check, uncached. Null when the key is sound. */
+export function keyFault(key: Uint8Array): KeyFault | null {
+  return encodingFault(key) ?? (pointOf(key)?.isTorsionFree() === true ? null : "torsion");
+}
+
+function pointOf(key: Uint8Array): Point | null {
+  try {
+    return Point.fromBytes(key, false); // RFC 8032: y < p, and no sign bit on x = 0
+  } catch {
+    return null;
+  }
+}
+
+/** Remembers what was costly to find out, good and bad, for the `capacity` keys seen last. */
 export class KeyAdmission {
-  readonly #verdicts = new Map<string, AdmittedKey | KeyFault>();
+  readonly #verdicts = new Map<string, AdmittedKey | "torsion">();
 
   constructor(private readonly capacity = 20_000) {}
 
+  /** The verdict, made in place where it is not known. */
   admit(key: Uint8Array): AdmittedKey | KeyFault {
-    if (key.length !== KEY_BYTES) return "not-32-bytes";
+    return this.known(key) ?? this.settle(key, keyFault(key) === null);
+  }
+
+  /** The verdict, where it is known or cheap; undefined where only the torsion check is missing. */
+  known(key: Uint8Array): AdmittedKey | KeyFault | undefined {
     const hex = Buffer.from(key).toString("hex");
-    const known = this.#verdicts.get(hex);
-    const verdict = known ?? this.#judge(key, hex);
+    const verdict = this.#verdicts.get(hex);
+    if (verdict === undefined) return encodingFault(key) ?? undefined;
+    this.#remember(hex, verdict);
+    return verdict;
+  }
+
+  /** Takes in the verdict on a key that `known` had none of. */
+  settle(key: Uint8Array, sound: boolean): AdmittedKey | "torsion" {
+    const hex = Buffer.from(key).toString("hex");
+    return this.#remember(hex, sound ? { bytes: Uint8Array.from(key), hex, verifier: verifierOf(key) } : "torsion");
+  }
+
+  #remember<V extends AdmittedKey | "torsion">(hex: string, verdict: V): V {
     this.#verdicts.delete(hex); // re-inserted last: eviction takes the one unused for longest
     this.#verdicts.set(hex, verdict);
     if (this.#verdicts.size > this.capacity) {
@@ -58,11 +83,8 @@ export class KeyAdmission {
     }
     return verdict;
   }
+}
 
-  #judge(key: Uint8Array, hex: string): AdmittedKey | KeyFault {
-    const fault = keyFault(key);
-    if (fault !== null) return fault;
-    const der = Buffer.concat([SPKI_PREFIX, key]);
-    return { bytes: Uint8Array.from(key), hex, verifier: createPublicKey({ key: der, format: "der", type: "spki" }) };
-  }
+function verifierOf(key: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, key]), format: "der", type: "spki" });
 }

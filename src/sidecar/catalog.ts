@@ -2,6 +2,7 @@
  * What Consul's catalog says of the sidecars, and how it is taken in: liveness for all, the sealed beacon in each
  * one's meta through the intake. Used by the sidecar's watch loop and by the CLI that reads Consul itself.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { META_SEALED, pinsPrefix } from "../beacon/documents.js";
 import { parsePin, type Pin, type PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
@@ -21,10 +22,14 @@ export function livenessOf(instances: readonly ServiceInstance[]): Map<string, b
   return alive;
 }
 
+/** Taken in between two turns of the event loop: each may cost a verification. */
+const BATCH = 32;
+
 /** Liveness and records of all instances. A foreign or broken meta is a rejection of that node, nothing more. */
-export function takeIn(instances: readonly ServiceInstance[], datacenter: string, registry: Registry, intake: Intake): void {
+export async function takeIn(instances: readonly ServiceInstance[], datacenter: string, registry: Registry, intake: Intake): Promise<void> {
   registry.setLiveness(livenessOf(instances));
-  for (const { node, meta } of instances) {
+  for (const [index, { node, meta }] of instances.entries()) {
+    if (index % BATCH === BATCH - 1) await nextTurn();
     const sealed = Buffer.from(meta[META_SEALED] ?? "", "base64");
     intake.accept(sealed, { carrier: "meta", datacenter, node, meta });
   }

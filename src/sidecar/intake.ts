@@ -1,19 +1,23 @@
 /**
  * Every record from outside comes in here, whatever carried it: opened once, held against pins and order, counted by
  * reason. The same bytes at the same place are not opened again; the same bytes at another place are, because the
- * place is part of what is verified.
+ * place is part of what is verified. Bytes whose key has no verdict yet wait, and are taken up when it comes.
  */
 import { createHash } from "node:crypto";
 import { metaMismatch } from "../beacon/documents.js";
-import { BEACON, DEFAULT_SKEW_MS, open } from "../beacon/envelope.js";
+import { BEACON, DEFAULT_SKEW_MS, keyIn, open } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import type { Admission, Carrier, Registry } from "../beacon/registry.js";
 import { reject, type Rejection, type RejectReason } from "../beacon/rejection.js";
 import type { Clock } from "./clock.js";
+import { JUDGED_IN_PLACE, KEY_WAITING, type KeyGate, type KeyWaiting } from "./key-judge.js";
+import { WaitingOffers } from "./waiting-offers.js";
 
 export interface IntakeObserver {
   accepted(carrier: Carrier, node: string, change: "new" | "newer"): void;
   rejected(carrier: Carrier, node: string | undefined, rejection: Rejection): void;
+  /** Neither of the two: the record's key is being judged, or must be once there is room. */
+  waiting?(carrier: Carrier, node: string | undefined): void;
 }
 
 export interface Place {
@@ -33,24 +37,27 @@ export class Intake {
   readonly #lastRejection = new Map<string, Rejection>();
   /** By carrier and node: the bytes offered last. What was accepted before and comes back after others is a replay. */
   readonly #standing = new Map<string, string>();
+  readonly #waiting = new WaitingOffers<Place>();
 
   constructor(
     private readonly registry: Registry,
     private readonly keys: KeyAdmission,
     private readonly clock: Clock,
     private readonly observer: IntakeObserver,
+    private readonly gate: KeyGate = JUDGED_IN_PLACE,
     private readonly capacity = 20_000,
   ) {}
 
   /** Undefined when these bytes were accepted at this place before and still stand there. */
-  accept(bytes: Uint8Array, place: Place): Admission | undefined {
+  accept(bytes: Uint8Array, place: Place): Admission | KeyWaiting | undefined {
     const id = fingerprint(bytes, place);
-    const at = `${place.carrier}\0${place.node ?? ""}`;
+    const at = placeOf(place);
     const stands = this.#standing.get(at) === id;
     this.#standing.set(at, id);
     const before = this.#seen.get(id);
     if (before === "accepted" && stands) return undefined;
     if (before !== undefined && before !== "accepted") return before; // counted when it first came
+    if (this.#mustWait(bytes, place, at)) return KEY_WAITING;
     const admission = this.#open(bytes, place);
     if (admission.ok) {
       this.#remember(id, "accepted");
@@ -69,6 +76,30 @@ export class Intake {
   /** Why the record at the node's own place was not accepted, if it was not. */
   lastRejection(node: string): Rejection | undefined {
     return this.#lastRejection.get(node);
+  }
+
+  /** Whether the record at the node's own place waits for the verdict on its key. */
+  waits(node: string): boolean {
+    return this.#waiting.has(placeOf({ carrier: "meta", node }));
+  }
+
+  /** The verdict on a key is there: what waited for it is taken up. */
+  onJudged(keyHex: string): void {
+    for (const { bytes, place } of this.#waiting.take(keyHex)) this.accept(bytes, place);
+  }
+
+  #mustWait(bytes: Uint8Array, place: Place, at: string): boolean {
+    const key = keyIn(BEACON, bytes);
+    if (key === null) return false; // open() says why
+    const answer = this.gate.ask(key, place.node !== undefined);
+    if (answer === "judged") return false;
+    if (answer === "queued") {
+      const hex = Buffer.from(key).toString("hex");
+      const left = this.#waiting.hold(place.node === undefined ? `${at}${hex}` : at, hex, bytes, place);
+      if (left !== undefined) this.gate.withdraw(left);
+    }
+    this.observer.waiting?.(place.carrier, place.node);
+    return true;
   }
 
   #open(bytes: Uint8Array, place: Place): Admission {
@@ -91,6 +122,10 @@ export class Intake {
     const oldest = this.#seen.keys().next();
     if (oldest.done !== true) this.#seen.delete(oldest.value);
   }
+}
+
+function placeOf({ carrier, node }: Pick<Place, "carrier" | "node">): string {
+  return `${carrier}\0${node ?? ""}`;
 }
 
 function fingerprint(bytes: Uint8Array, place: Place): string {

@@ -24,6 +24,8 @@ import { EVENT_NAME } from "../beacon/documents.js";
 import { EventFeed } from "./event-feed.js";
 import { HealthLog } from "./health-log.js";
 import { Intake } from "./intake.js";
+import { KeyCheckThread } from "./key-check-thread.js";
+import { KeyJudge } from "./key-judge.js";
 import { createMetrics } from "./metrics.js";
 import { createNomadClient } from "./nomad/client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
@@ -100,10 +102,16 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const keys = new KeyAdmission();
   const registry = new Registry(pins);
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
-  const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection));
+  const judge = new KeyJudge({
+    keys, clock,
+    checker: new KeyCheckThread(),
+    observer: telemetry.keys,
+    onJudged: (key) => intake.onJudged(key),
+  });
+  const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection), judge);
   const probeKeys = loadOrCreateProbeKeys(settings.stateDir);
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
-  const intake = new Intake(registry, keys, clock, telemetry.intake);
+  const intake = new Intake(registry, keys, clock, telemetry.intake, judge);
   const { probeBind } = settings;
   const publisher = new Publisher({
     consul, clock, random, backoff, identity, epoch, keys, registry,
@@ -215,6 +223,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await Promise.all([
       publisher.run(signal),
       watcher.run(signal),
+      judge.run(signal),
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
       sweeping,
       price.run(signal),

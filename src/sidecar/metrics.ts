@@ -79,6 +79,8 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
 
   const recordsAccepted = labelled("hypercore_ibrl_records_accepted_total", "Verified records that the registry took or already had, by carrier.", ["carrier"]);
   const recordsRejected = labelled("hypercore_ibrl_records_rejected_total", "Records that were not believed, by reason and carrier.", ["reason", "carrier"]);
+  const recordsWaiting = labelled("hypercore_ibrl_records_waiting_total", "Records put off because their key was not judged yet, by carrier.", ["carrier"]);
+  const keysJudged = labelled("hypercore_ibrl_keys_judged_total", "New keys that were checked for a torsion component, by verdict (sound, torsion).", ["verdict"]);
   const consulErrors = labelled("hypercore_ibrl_consul_request_errors_total", "Failed requests to the Consul agent, by code.", ["code"]);
   const planeWrites = labelled("hypercore_ibrl_plane_writes_total", "Writes that Consul took, by plane.", ["plane"]);
   const planeWriteFailures = labelled("hypercore_ibrl_plane_write_failures_total", "Writes that Consul did not take, by plane.", ["plane"]);
@@ -91,8 +93,10 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
 
   for (const carrier of CARRIERS) {
     recordsAccepted.inc({ carrier }, 0);
+    recordsWaiting.inc({ carrier }, 0);
     for (const reason of REJECT_REASONS) recordsRejected.inc({ reason, carrier }, 0);
   }
+  for (const verdict of ["sound", "torsion"]) keysJudged.inc({ verdict }, 0);
   for (const code of CONSUL_ERRORS) consulErrors.inc({ code }, 0);
   for (const reason of REFLECTOR_DROPS) reflectorDropped.inc({ reason }, 0);
   for (const plane of PLANES) {
@@ -114,6 +118,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     beaconConfigured: gauge("hypercore_ibrl_beacon_configured", "1 where an external beacon network is configured."),
     recordAccepted: (carrier: Carrier) => recordsAccepted.inc({ carrier }),
     recordRejected: (reason: RejectReason, carrier: Carrier) => recordsRejected.inc({ reason, carrier }),
+    recordWaiting: (carrier: Carrier) => recordsWaiting.inc({ carrier }),
+    keyJudged: (verdict: "sound" | "torsion") => keysJudged.inc({ verdict }),
+    keysWaiting: gauge("hypercore_ibrl_keys_waiting", "New keys that wait for their verdict."),
     /** Undefined before the first listing; afterwards a trust state that no node has is a known 0. */
     setNodes: (counts: Partial<Record<TrustState, number>> | undefined) => {
       nodes.reset();

@@ -2,22 +2,25 @@
  * Reads the whole states of all nodes from KV, on demand: states are large and seldom asked for, so nothing watches
  * them. A document is opened once; the same bytes give the same result until they expire.
  */
-import { parseStateDocument, NODES_PREFIX, STATE_SUFFIX, stateAgrees } from "../beacon/documents.js";
-import { DEFAULT_SKEW_MS, open, STATE, type Verified } from "../beacon/envelope.js";
+import { parseStateDocument, type StateDocument, NODES_PREFIX, STATE_SUFFIX, stateAgrees } from "../beacon/documents.js";
+import { DEFAULT_SKEW_MS, keyIn, open, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import { compareOrder, type NodeState } from "../beacon/record.js";
 import { reject, type Rejection } from "../beacon/rejection.js";
 import type { Clock } from "./clock.js";
 import type { ConsulApi, KvEntry, ReadOptions } from "./consul-api.js";
+import { JUDGED_IN_PLACE, KEY_WAITING, type KeyGate, type KeyWaiting } from "./key-judge.js";
 
 /** Consul's own limit of a value; anything larger under our prefix is not ours. */
 const MAX_DOCUMENT_BYTES = 512 * 1024;
 
-export type StateVerdict = { ok: true; verified: Verified<NodeState> } | Rejection;
+type Judged = { ok: true; verified: Verified<NodeState> } | Rejection;
+/** Waiting states are opened at the next read after the verdict on their key. */
+export type StateVerdict = Judged | KeyWaiting;
 
 export class StateReader {
   /** By node: the value last seen and what became of it. */
-  readonly #opened = new Map<string, { value: string; verdict: StateVerdict }>();
+  readonly #opened = new Map<string, { value: string; verdict: Judged }>();
   /** By node and key: the newest state accepted, while it is valid: no older one takes its place, whatever stood there between. */
   readonly #newest = new Map<string, Verified<NodeState>>();
 
@@ -26,6 +29,7 @@ export class StateReader {
     private readonly keys: KeyAdmission,
     private readonly clock: Clock,
     private readonly onRejected: (node: string, rejection: Rejection) => void = () => {},
+    private readonly gate: KeyGate = JUDGED_IN_PLACE,
   ) {}
 
   /** By node name. Rejects with ConsulError. */
@@ -50,13 +54,16 @@ export class StateReader {
     const value = Buffer.from(entry.value).toString("latin1");
     const before = this.#opened.get(node);
     if (before !== undefined && before.value === value && !isOver(before.verdict, this.clock.nowMs())) return before.verdict;
-    const verdict = this.#inOrder(node, openState(entry.value, node, datacenter, this.keys, this.clock.nowMs()));
+    const document = parseStateDocument(entry.value);
+    const key = document === null ? null : keyIn(STATE, document.sealed);
+    if (key !== null && this.gate.ask(key, true) !== "judged") return KEY_WAITING;
+    const verdict = this.#inOrder(node, openState(document, node, datacenter, this.keys, this.clock.nowMs()));
     this.#opened.set(node, { value, verdict });
     if (!verdict.ok && before?.value !== value) this.onRejected(node, verdict);
     return verdict;
   }
 
-  #inOrder(node: string, verdict: StateVerdict): StateVerdict {
+  #inOrder(node: string, verdict: Judged): Judged {
     if (!verdict.ok) return verdict;
     const { verified } = verdict;
     const of = `${node}\0${verified.key.hex}`;
@@ -73,8 +80,7 @@ function orderOf({ record }: Verified<NodeState>): string {
   return `epoch ${String(record.epoch)} sequence ${String(record.sequence)}`;
 }
 
-function openState(value: Uint8Array, node: string, datacenter: string, keys: KeyAdmission, nowMs: number): StateVerdict {
-  const document = parseStateDocument(value);
+function openState(document: StateDocument | null, node: string, datacenter: string, keys: KeyAdmission, nowMs: number): Judged {
   if (document === null) return reject("malformed-envelope", "the KV value is no state document");
   const opened = open(STATE, document.sealed, { keys, nowMs, skewMs: DEFAULT_SKEW_MS, datacenter, node });
   if (opened.ok && !stateAgrees(document, opened.verified)) {
@@ -83,7 +89,7 @@ function openState(value: Uint8Array, node: string, datacenter: string, keys: Ke
   return opened;
 }
 
-function isOver(verdict: StateVerdict, nowMs: number): boolean {
+function isOver(verdict: Judged, nowMs: number): boolean {
   // A rejected document may become valid only by our clock moving on; looking again is cheap enough.
   if (!verdict.ok) return verdict.reason === "issued-in-future";
   return isPast(verdict.verified, nowMs);

@@ -10,6 +10,7 @@ import type { Clock } from "./clock.js";
 import { ConsulError } from "./consul-api.js";
 import { HealthLog } from "./health-log.js";
 import type { IntakeObserver } from "./intake.js";
+import type { KeyJudgeObserver } from "./key-judge.js";
 import { type Metrics, type Plane, PLANES } from "./metrics.js";
 import type { PublishObserver } from "./publisher.js";
 import type { WatchObserver } from "./watcher.js";
@@ -123,6 +124,16 @@ export class Telemetry {
       if (change === "new") this.deps.logger.info({ node, carrier }, "first verified record of a node");
     },
     rejected: (carrier, node, rejection) => this.rejected(carrier, node, rejection),
+    waiting: (carrier) => this.deps.metrics.recordWaiting(carrier),
+  };
+
+  readonly keys: KeyJudgeObserver = {
+    waiting: (keys) => this.deps.metrics.keysWaiting.set(keys),
+    judged: (key, fault) => {
+      this.deps.metrics.keyJudged(fault === null ? "sound" : "torsion");
+      if (fault !== null) this.deps.logger.warn({ key, fault }, "a key is not sound: nothing that it signed is believed");
+    },
+    failed: (error, retryInMs) => this.deps.logger.error({ err: error, retryInMs }, "keys cannot be judged: new nodes stay unverified"),
   };
 
   rejected(carrier: Carrier, node: string | undefined, { reason, detail }: Rejection): void {

@@ -3,6 +3,7 @@ import { isBelieved, type NodeView } from "../beacon/node-view.js";
 import type { Registry, TrustState } from "../beacon/registry.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Intake } from "./intake.js";
+import { KEY_WAITING } from "./key-judge.js";
 import type { StateVerdict } from "./state-reader.js";
 
 export interface ViewSources {
@@ -10,7 +11,7 @@ export interface ViewSources {
   /** Names of the nodes whose catalog shows a sidecar, and whether it is alive. */
   sidecars: ReadonlyMap<string, boolean>;
   registry: Registry;
-  intake: Pick<Intake, "lastRejection">;
+  intake: Pick<Intake, "lastRejection" | "waits">;
   states: ReadonlyMap<string, StateVerdict>;
   monoMs: number;
 }
@@ -50,6 +51,7 @@ function trustIn(node: string, { registry, intake, sidecars, monoMs }: ViewSourc
   const quarantined = registry.quarantined().find((q) => q.node === node);
   if (quarantined !== undefined) return { trust: quarantined.reason as TrustState, detail: quarantined.detail };
   if (!sidecars.has(node)) return { trust: "no-sidecar" }; // what was rejected there before went with the service
+  if (intake.waits(node)) return { trust: "unverified", detail: KEY_WAITING.detail };
   const rejection = intake.lastRejection(node);
   if (rejection === undefined) return { trust: "unverified", detail: "no record of it was read yet" };
   return { trust: rejection.reason === "expired" ? "expired" : "unverified", detail: `${rejection.reason}: ${rejection.detail}` };

@@ -74,7 +74,7 @@ export class Watcher {
         const read = await this.#readCatalog(index, signal);
         index = nextIndex(index, read.index);
         await this.#learnPins(datacenter, read.value, signal);
-        takeIn(read.value, datacenter, this.deps.registry, this.deps.intake);
+        await takeIn(read.value, datacenter, this.deps.registry, this.deps.intake);
         this.#sidecars = livenessOf(read.value);
         this.#filled = true;
         backoff.reset();
@@ -103,7 +103,7 @@ export class Watcher {
     const datacenter = this.deps.datacenter();
     if (datacenter === undefined) return;
     const { value } = await this.deps.consul.serviceInstances(SERVICE_NAME, { consistency: "stale", signal });
-    takeIn(value, datacenter, this.deps.registry, this.deps.intake);
+    await takeIn(value, datacenter, this.deps.registry, this.deps.intake);
   }
 
   #readCatalog(index: string | undefined, signal: AbortSignal): Promise<Read<ServiceInstance[]>> {

@@ -85,23 +85,23 @@ test("unknown values have no meta key, and a key for one is tampering", () => {
   expect(reader().intake.accept(verified.sealed, { ...meta, meta: claimed })).toMatchObject({ reason: "readable-mismatch" });
 });
 
-test("every byte of a beacon flipped in turn is rejected in the catalog and in an event", () => {
+test("every byte of a beacon flipped in turn is rejected in the catalog and in an event", async () => {
   const verified = verifiedBeacon();
   const { intake, registry } = reader();
   for (let at = 0; at < verified.sealed.length; at++) {
     const flipped = Uint8Array.from(verified.sealed);
     flipped[at] = (flipped[at] ?? 0) ^ 0x55;
     const carried = { ...serviceMeta(verified), "ibrl-beacon": Buffer.from(flipped).toString("base64") };
-    takeIn([instance(verified.record.node, carried)], "dc1", registry, intake);
+    await takeIn([instance(verified.record.node, carried)], "dc1", registry, intake);
     expect(intake.accept(flipped, event)?.ok).toBe(false);
   }
   expect(registry.size).toBe(0);
 });
 
-test("one foreign or broken instance does not cost the others", () => {
+test("one foreign or broken instance does not cost the others", async () => {
   const { intake, registry } = reader();
   const verified = verifiedBeacon({ node: "good" }, identity(3));
-  takeIn(
+  await takeIn(
     [
       instance("empty", {}),
       instance("foreign", { "ibrl-beacon": "x".repeat(512) }),

@@ -35,7 +35,7 @@ export async function readCluster(
     new StateReader(consul, keys, systemClock).read(datacenter, call),
   ]);
   onProgress(`verifying ${String(instances.value.length)} beacons`);
-  takeIn(instances.value, datacenter, registry, intake);
+  await takeIn(instances.value, datacenter, registry, intake);
   return viewsOf({
     nodes: nodes.value,
     sidecars: livenessOf(instances.value),
