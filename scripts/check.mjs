@@ -14,6 +14,7 @@ const GUARDS = [
   { name: "dead code", needs: "knip.json", command: tool("knip/bin/knip.js", "--no-progress") },
   { name: "messages generated from proto/", needs: "scripts/proto.mjs", command: script("proto.mjs", "--check") },
   { name: "docs/settings.md", needs: "docs/settings.md", command: script("settings-doc.mjs", "--check") },
+  { name: "policy schema and tables", needs: "docs/policy.md", command: script("policy-schema.mjs", "--check") },
   { name: "oclif.manifest.json", needs: "oclif.manifest.json", command: script("manifest.mjs", "--check") },
   { name: "policy modules", needs: "scripts/wasm-policies.mjs", command: script("wasm-policies.mjs", "--check") },
   { name: "README commands", needs: "README.md", command: script("readme-commands.mjs", "--check") },

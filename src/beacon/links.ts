@@ -74,6 +74,21 @@ export function linksOfNode(node: NodeView, views: readonly NodeView[], nowMs: n
   return a === undefined ? [] : speakers.filter((speaker) => speaker !== a).map((b) => linkOf(a, b));
 }
 
+/** By node name: how many of the node's links are disputed. Only believed nodes stand in it; costs what is probed. */
+export function disputedLinks(views: readonly NodeView[], nowMs: number): Map<string, number> {
+  const speakers = speakersOf(views, nowMs);
+  const byKey = new Map(speakers.map((speaker) => [speaker.node.publicKey, speaker]));
+  const counts = new Map(speakers.map(({ node }) => [node.name, 0]));
+  for (const a of speakers) {
+    for (const peer of a.halves.keys()) {
+      const b = byKey.get(peer);
+      // Both ends must have spoken for a dispute, so each pair is met from both sides, and counted from each for itself.
+      if (b !== undefined && linkOf(a, b).state === "disputed") counts.set(a.node.name, (counts.get(a.node.name) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
 interface Speaker {
   view: NodeView;
   node: LinkNode;

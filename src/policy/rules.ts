@@ -1,0 +1,148 @@
+/**
+ * The rules of a policy, as data: a column of values, a limit, and what unknown means. Every rule is applied to every
+ * candidate, so that a decision can say all that was wrong with a node and not the first thing only.
+ */
+import { isBelieved, isRejected } from "../beacon/node-view.js";
+import type { Candidate } from "./candidate.js";
+import type { CandidateTable, Column } from "./candidate-table.js";
+import type { RuleStatement, Unit } from "./evaluator.js";
+import { copiesIndex, targetIndex } from "./needs.js";
+import type { Copies, LinkRule, Policy, Subject } from "./policy.js";
+
+export interface Rule {
+  statement: RuleStatement;
+  column: (table: CandidateTable, job: string | undefined) => Column;
+  /** Excludes in permissive mode too. */
+  hard?: true;
+  /** For people, of a candidate that fails. */
+  note?: (candidate: Candidate) => string | undefined;
+}
+
+type ValueOf = (candidate: Candidate) => number | undefined;
+
+export function rulesOf(policy: Policy): Rule[] {
+  const { limits } = policy;
+  const max = (name: string, unit: Unit, subject: Subject, limit: number | undefined, column: Rule["column"]): Rule[] =>
+    limit === undefined ? [] : [{ statement: { name, unit, sense: "max", limit, unknown: policy.unknown[subject] }, column }];
+  return [
+    ALIVE,
+    policy.verifiedOnly ? VERIFIED : NOT_REJECTED,
+    ...capabilityRule(policy),
+    ...max("max_latency_ms", "us", "latency", limits.latencyUs, FACTS.latency),
+    ...max("max_jitter_ms", "us", "jitter", limits.jitterUs, FACTS.jitter),
+    ...max("max_packet_loss", "ppm", "packet_loss", limits.lossPpm, FACTS.loss),
+    ...max("max_queue_depth", "count", "queue_depth", limits.queueDepth, FACTS.queue),
+    ...max("max_price_per_gb", "microusd-per-gb", "price", limits.priceMicroUsdPerGb, FACTS.price),
+    ...reputationRule(policy),
+    ...max("max_disputed_links", "count", "link", limits.disputedLinks, fact("disputed links", (c) => c.disputedLinks)),
+    ...budgetRule(policy),
+    ...policy.links.flatMap((link, i) => linkRules(policy, link, `links[${String(i)}]`)),
+    ...copiesRule(policy, "anti_affinity", policy.antiAffinity, 0),
+    ...copiesRule(policy, "spread", policy.spread, policy.spread?.max),
+  ];
+}
+
+/** Columns by name: a rule and a term over the same fact share one. */
+export const FACTS = {
+  latency: fact("latency", (c) => c.latencyUs),
+  jitter: fact("jitter", (c) => c.jitterUs),
+  loss: fact("loss", (c) => c.lossPpm),
+  queue: fact("queue", (c) => c.queueDepth),
+  price: fact("price", (c) => c.priceMicroUsdPerGb),
+} as const;
+
+export function reputationColumn({ reputation }: Policy): Rule["column"] {
+  return reputation === "declared" ? fact("declared reputation", (c) => c.declaredReputationPpm) : fact("reputation", (c) => c.reputationPpm);
+}
+
+/** A disputed link's latency counts where the policy accepts it, and is unknown elsewhere. */
+export function linkColumn(policy: Policy, { target }: LinkRule, what: "latencyUs" | "lossPpm"): Rule["column"] {
+  return (table) => {
+    const index = targetIndex(table.needs, target);
+    const accepted = policy.disputed === "accept";
+    return table.column(`link ${String(index)} ${what} ${String(accepted)}`, ({ links }) => {
+      const link = links[index];
+      return link === undefined || (link.state === "disputed" && !accepted) ? undefined : link[what];
+    });
+  };
+}
+
+export function copiesColumn(copies: Copies): Rule["column"] {
+  return (table, job) => {
+    const index = copiesIndex(table.needs, copies, job);
+    return table.column(`copies ${String(index)}`, (c) => c.copies[index]);
+  };
+}
+
+function fact(name: string, valueOf: ValueOf): Rule["column"] {
+  return (table) => table.column(name, valueOf);
+}
+
+/** Work on a node that is down is no work, whatever the mode; a node without a sidecar has nobody to say so. */
+const ALIVE: Rule = {
+  statement: { name: "alive", unit: "yes-no", sense: "min", limit: 1, unknown: "neutral" },
+  column: fact("alive", (c) => (c.alive === undefined ? undefined : Number(c.alive))),
+  hard: true,
+};
+const VERIFIED: Rule = {
+  statement: { name: "verified_only", unit: "yes-no", sense: "min", limit: 1, unknown: "reject" },
+  column: fact("verified", (c) => Number(isBelieved(c.trust) && c.publicKey !== undefined)),
+  note: ({ trust }) => trust,
+};
+/** Without verified_only a node may have said nothing, but none may have been caught. */
+const NOT_REJECTED: Rule = {
+  statement: { name: "not_rejected", unit: "yes-no", sense: "min", limit: 1, unknown: "reject" },
+  column: fact("not rejected", (c) => Number(!isRejected(c.trust))),
+  note: ({ trust }) => trust,
+};
+
+function capabilityRule({ requiredCapabilities: required, unknown }: Policy): Rule[] {
+  if (required.length === 0) return [];
+  const missing = ({ capabilities }: Candidate) => (capabilities === undefined ? undefined : required.filter((name) => !capabilities.includes(name)));
+  return [{
+    statement: { name: "required_capabilities", unit: "count", sense: "max", limit: 0, unknown: unknown.capabilities },
+    column: fact(`missing ${JSON.stringify(required)}`, (c) => missing(c)?.length),
+    note: (c) => `missing ${(missing(c) ?? required).join(", ")}`,
+  }];
+}
+
+function reputationRule(policy: Policy): Rule[] {
+  const limit = policy.limits.minReputationPpm;
+  if (limit === undefined) return [];
+  return [{ statement: { name: "min_reputation_score", unit: "score", sense: "min", limit, unknown: policy.unknown.reputation }, column: reputationColumn(policy) }];
+}
+
+function budgetRule({ budget, unknown }: Policy): Rule[] {
+  if (budget === undefined) return [];
+  const { expectedGb, maxMicroUsd } = budget;
+  return [{
+    statement: { name: "budget", unit: "microusd", sense: "max", limit: maxMicroUsd, unknown: unknown.price },
+    column: fact(`cost of ${String(expectedGb)}`, ({ priceMicroUsdPerGb: price }) => (price === undefined ? undefined : Math.round(price * expectedGb))),
+  }];
+}
+
+function linkRules(policy: Policy, link: LinkRule, name: string): Rule[] {
+  const rules: Rule[] = [];
+  const unknown = policy.unknown.link;
+  if (policy.disputed === "reject") {
+    rules.push({
+      statement: { name: `${name}.disputed`, unit: "yes-no", sense: "max", limit: 0, unknown },
+      column: (table) => {
+        const index = targetIndex(table.needs, link.target);
+        return table.column(`link ${String(index)} disputed`, ({ links }) => Number(links[index]?.state === "disputed"));
+      },
+    });
+  }
+  const max = (limit: number | undefined, field: string, unit: Unit, what: "latencyUs" | "lossPpm") => {
+    if (limit !== undefined) rules.push({ statement: { name: `${name}.${field}`, unit, sense: "max", limit, unknown }, column: linkColumn(policy, link, what) });
+  };
+  max(link.maxLatencyUs, "max_latency_ms", "us", "latencyUs");
+  max(link.maxLossPpm, "max_packet_loss", "ppm", "lossPpm");
+  return rules;
+}
+
+/** Of the copies that are there already. */
+function copiesRule({ unknown }: Policy, name: string, copies: Copies | undefined, limit: number | undefined): Rule[] {
+  if (copies === undefined || limit === undefined) return [];
+  return [{ statement: { name, unit: "count", sense: "max", limit, unknown: unknown.workloads }, column: copiesColumn(copies) }];
+}
