@@ -39,6 +39,8 @@ export interface Candidate {
   declaredReputationPpm: number | undefined;
   /** Sorted. */
   capabilities: readonly string[] | undefined;
+  /** Allocations that Nomad has on the node; undefined where there is none to ask. */
+  workloads: number | undefined;
   /** How many of its links are disputed; asked for only by policies that limit it. */
   disputedLinks: number | undefined;
   /** In the order of Needs.targets. */

@@ -55,6 +55,7 @@ function ownFacts(view: NodeView): Omit<Candidate, "disputedLinks" | "links" | "
     reputationPpm: beacon === undefined ? undefined : ppm(view.reputation?.score),
     declaredReputationPpm: ppm(record?.declaredReputation),
     capabilities: record?.capabilities,
+    workloads: state?.record.workloads?.length,
   };
 }
 

@@ -29,6 +29,7 @@ export function candidate(n: number, facts: Partial<Candidate> = {}): Candidate 
     reputationPpm: 900_000,
     declaredReputationPpm: 1_000_000,
     capabilities: ["container", "vm"],
+    workloads: 0,
     disputedLinks: 0,
     links: [],
     copies: [],
@@ -41,7 +42,7 @@ export function bareCandidate(n: number): Candidate {
   return candidate(n, {
     trust: "no-sidecar", alive: undefined, publicKey: undefined, beaconHash: undefined, stateHash: undefined, latencyUs: undefined, jitterUs: undefined,
     lossPpm: undefined, queueDepth: undefined, priceMicroUsdPerGb: undefined, reputationPpm: undefined, declaredReputationPpm: undefined, capabilities: undefined,
-    disputedLinks: undefined,
+    workloads: undefined, disputedLinks: undefined,
   });
 }
 

@@ -31,7 +31,7 @@ test("a believed node's facts are its records', with their hashes", () => {
     node: "node-1", nodeId: node.id, address: node.address, datacenter: "dc1", trust: "pinned", alive: true,
     publicKey: keyOf(1), beaconHash: node.beacon?.hash, stateHash: node.state?.hash,
     latencyUs: 12_350, latencyEstimated: false, jitterUs: undefined, lossPpm: 0, queueDepth: 3, priceMicroUsdPerGb: 10_000,
-    reputationPpm: 1_000_000, declaredReputationPpm: 1_000_000, capabilities: ["container", "vm"], disputedLinks: undefined, links: [], copies: [],
+    reputationPpm: 1_000_000, declaredReputationPpm: 1_000_000, capabilities: ["container", "vm"], workloads: 2, disputedLinks: undefined, links: [], copies: [],
   }]);
 });
 
