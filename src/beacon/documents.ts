@@ -21,6 +21,10 @@ export function pinKey(datacenter: string, node: string): string {
   return `${pinsPrefix(datacenter)}${node}`;
 }
 
+export function allowListKey(datacenter: string): string {
+  return `${KV_ROOT}/trust/${datacenter}/allow-list`;
+}
+
 /** Consul allows 512 characters for a meta value: base64 of the largest beacon (350 bytes) has 468. */
 export const META_SEALED = "ibrl-beacon";
 const META_VERSION = "1";

@@ -23,7 +23,7 @@ export interface NodeView {
   detail?: string;
   /** Consul's word on node and sidecar; absent for a node without a sidecar. */
   alive?: boolean;
-  /** Absent for nodes without a sidecar, quarantined, expired or unverified ones. */
+  /** Absent for nodes without a sidecar, and for those not believed; in open mode an `unverified` node has one. */
   beacon?: Verified<Beacon>;
   /** The whole state, by the same key as the beacon; absent while it was not read or not accepted. */
   state?: Verified<NodeState>;
@@ -34,7 +34,12 @@ export function isBelieved(trust: TrustState): boolean {
   return trust === "pinned" || trust === "first-use";
 }
 
-/** Trust states in which a record of the node failed verification: `--strict` exits 3 on them. */
+/** Whether a verified record's values are shown: believed ones, and in open mode those that are labelled unverified. */
+export function isShown(trust: TrustState): boolean {
+  return isBelieved(trust) || trust === "unverified";
+}
+
+/** Trust states in which a sidecar's node is not believed for another reason than age: `--strict` exits 3 on them. */
 export function isRejected(trust: TrustState): boolean {
-  return trust === "pin-conflict" || trust === "id-collision" || trust === "equivocation" || trust === "unverified";
+  return trust === "pin-conflict" || trust === "id-collision" || trust === "equivocation" || trust === "unlisted" || trust === "unverified";
 }

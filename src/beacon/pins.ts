@@ -19,16 +19,29 @@ export interface Pin {
 }
 
 export type PinVerdict =
-  | { kind: "pinned"; origin: PinOrigin }
+  | { kind: "pinned"; origin: PinOrigin | "operator" }
   | { kind: "unknown" }
+  /** Not on the operator's list, where only that counts. */
+  | { kind: "unlisted"; detail: string }
+  /** Open mode: nothing says whose the key is. */
+  | { kind: "open" }
   | { kind: "pin-conflict"; pinned: string; found: string }
   | { kind: "id-collision"; pinned: string; node: string };
 
-export class PinBook {
+/** What the registry asks of a key: the pins alone, or with the operator's list and the mode (trust-policy.ts). */
+export interface PinJudge {
+  judge(node: string, datacenter: string, publicKeyHex: string): PinVerdict;
+  learn(pins: readonly Pin[]): void;
+  /** Why the node is in conflict although the held key speaks; undefined where it is not. */
+  dispute(node: string, datacenter: string): string | undefined;
+}
+
+export class PinBook implements PinJudge {
   readonly #byNode = new Map<string, Pin>();
   readonly #byId = new Map<string, Pin>();
-  /** Nodes whose KV pin names another key than the one held: shown, and never followed. */
-  readonly #disputed = new Map<string, string>();
+  /** Nodes whose KV pin names another key than the one held, or (null) is gone: shown, and never followed. */
+  readonly #disputed = new Map<string, string | null>();
+  #version = 0;
 
   /** `onLearned` persists; it is called for each new pin. */
   constructor(
@@ -60,9 +73,9 @@ export class PinBook {
       if (held === undefined) {
         this.#hold(pin);
         learned = true;
-      } else if (held.publicKey !== pin.publicKey) this.#disputed.set(at, pin.publicKey);
+      } else if (held.publicKey !== pin.publicKey) this.#dispute(at, pin.publicKey);
       else {
-        this.#disputed.delete(at);
+        if (this.#disputed.delete(at)) this.#version += 1;
         if (held.origin === "first-use" && pin.origin === "cluster") {
           this.#hold(pin);
           learned = true;
@@ -72,16 +85,54 @@ export class PinBook {
     if (learned) this.onLearned(this.all());
   }
 
-  /** Hex of the key that KV names for the node where it is not the one held. */
-  disputedBy(node: string, datacenter: string): string | undefined {
-    return this.#disputed.get(place(node, datacenter));
+  /**
+   * The cluster's pins as a whole: learns what is new, disputes what differs, and what this reader has seen there and
+   * is gone. Deleting a pin is thus no way back to first use.
+   */
+  compare(datacenter: string, inCluster: readonly Pin[]): void {
+    this.learn(inCluster);
+    for (const { node } of this.gone(datacenter, inCluster)) this.#dispute(place(node, datacenter), null);
+  }
+
+  /** The held pins that were seen in the cluster and are not among these. */
+  gone(datacenter: string, inCluster: readonly Pin[]): Pin[] {
+    const there = new Set(inCluster.map(({ node }) => node));
+    return this.all().filter((pin) => pin.datacenter === datacenter && pin.origin === "cluster" && !there.has(pin.node));
+  }
+
+  isGone(node: string, datacenter: string): boolean {
+    return this.#disputed.get(place(node, datacenter)) === null;
+  }
+
+  dispute(node: string, datacenter: string): string | undefined {
+    const found = this.#disputed.get(place(node, datacenter));
+    if (found === undefined) return undefined;
+    return found === null ? "its pin, which this reader has seen, is gone from KV" : `KV names key ${found}, this reader has seen another`;
+  }
+
+  /** Another set of pins, as an operator edited it: what is not among them is forgotten. */
+  replace(pins: Iterable<Pin>): void {
+    for (const map of [this.#byNode, this.#byId, this.#disputed]) map.clear();
+    for (const pin of pins) this.#hold(pin);
+  }
+
+  /** Another number after each change of what `judge` and `dispute` may answer. */
+  get version(): number {
+    return this.#version;
   }
 
   all(): Pin[] {
     return [...this.#byNode.values()];
   }
 
+  #dispute(at: string, found: string | null): void {
+    if (this.#disputed.get(at) === found) return;
+    this.#disputed.set(at, found);
+    this.#version += 1;
+  }
+
   #hold(pin: Pin): void {
+    this.#version += 1;
     this.#byNode.set(place(pin.node, pin.datacenter), pin);
     // The first holder of an 8-byte ID keeps it.
     if (!this.#byId.has(shortId(pin.publicKey))) this.#byId.set(shortId(pin.publicKey), pin);

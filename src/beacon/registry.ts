@@ -8,19 +8,20 @@
  *             \--other key / same order, other bytes--> quarantined (the earlier record stays)
  */
 import type { Verified } from "./envelope.js";
-import { type PinBook, type PinVerdict } from "./pins.js";
+import type { PinJudge, PinVerdict } from "./pins.js";
 import { type Beacon, compareOrder } from "./record.js";
 import { type RejectReason, reject, type Rejection } from "./rejection.js";
 
 /** How a reader stands to a node. `pinned` and `first-use` are the believed ones. */
 export const TRUST_STATES = [
-  "pinned", // verified, by the key that was pinned before
+  "pinned", // verified, by the key that was pinned before, or that the operator's list names
   "first-use", // verified, by a key that this reader had not seen before and the cluster has not pinned
   "expired", // was verified; its record is over its validity
-  "pin-conflict", // another key than the pinned one speaks, or is pinned in KV
+  "pin-conflict", // another key than the pinned one speaks, or is pinned in KV, or the pin in KV is gone
   "id-collision", // its 8-byte ID belongs to another key
   "equivocation", // signed two different records with one sequence
-  "unverified", // has a sidecar, but no record of it was accepted
+  "unlisted", // allow-list mode: not on the operator's list
+  "unverified", // has a sidecar, but no record of it was accepted; in open mode every node, whose record is shown
   "no-sidecar",
 ] as const;
 export type TrustState = (typeof TRUST_STATES)[number];
@@ -31,6 +32,8 @@ export type Carrier = "meta" | "kv" | "event" | "self";
 export interface Entry {
   verified: Verified<Beacon>;
   trust: TrustState;
+  /** Why, where `trust` comes from pins or the list and is not a believed one. */
+  detail?: string | undefined;
   /** Monotonic: when this record was received, and when it is over. */
   receivedMs: number;
   expiresMs: number;
@@ -76,7 +79,7 @@ export class Registry {
   readonly #firstSeen = new Set<string>();
 
   constructor(
-    private readonly pins: PinBook,
+    private readonly pins: PinJudge,
     /** Computed by the reader from others' observations; absent until enough of them exist. */
     private readonly reputationOf: (publicKeyHex: string) => number | undefined = () => undefined,
   ) {}
@@ -107,7 +110,7 @@ export class Registry {
     }
     const entry: Entry = {
       verified,
-      trust: this.#trustOf(verified, pin, held),
+      ...this.#standing(verified, pin, held),
       receivedMs: monoMs,
       // What is left of the validity, from here on by the monotonic clock. A record from the future of our clock
       // gets no more than its validity.
@@ -116,8 +119,11 @@ export class Registry {
       alive: this.#alive.get(record.node),
       ...(held?.evidence === undefined ? {} : { evidence: held.evidence }),
     };
+    const before = this.#keyOfNode.get(record.node);
+    if (before !== undefined) this.#entries.delete(before); // its key was given up for this one
     this.#entries.set(key.hex, entry);
     this.#keyOfNode.set(record.node, key.hex);
+    this.#quarantined.delete(key.hex);
     return { ok: true, change: held === undefined ? "new" : "newer", entry };
   }
 
@@ -128,13 +134,16 @@ export class Registry {
     for (const entry of this.#entries.values()) entry.alive = alive.get(entry.verified.record.node) ?? false;
   }
 
-  /** Marks what is over its age; forgets what Consul no longer knows. Returns the nodes that changed. */
+  /** Judges again, since pins and lists change; marks what is over its age; forgets what Consul no longer knows. Returns the nodes that changed. */
   sweep(monoMs: number): { expired: string[]; forgotten: string[] } {
     const expired: string[] = [];
     const forgotten: string[] = [];
     for (const [hex, entry] of this.#entries) {
-      const { node } = entry.verified.record;
-      if (monoMs <= entry.expiresMs) continue;
+      const { node, datacenter } = entry.verified.record;
+      if (monoMs <= entry.expiresMs) {
+        Object.assign(entry, this.#standing(entry.verified, this.pins.judge(node, datacenter, hex), entry));
+        continue;
+      }
       if (entry.trust !== "expired" && entry.trust !== "equivocation") {
         entry.trust = "expired";
         expired.push(node);
@@ -171,23 +180,31 @@ export class Registry {
     return this.#entries.size;
   }
 
-  #trustOf(verified: Verified<Beacon>, pin: PinVerdict, held: Entry | undefined): TrustState {
+  #standing(verified: Verified<Beacon>, pin: PinVerdict, held: Entry | undefined): { trust: TrustState; detail: string | undefined } {
     const { node, datacenter } = verified.record;
     // A liar does not become honest by going on: only a new epoch, a restart, clears the flag.
-    if (held?.trust === "equivocation" && held.verified.record.epoch === verified.record.epoch) return "equivocation";
-    if (this.pins.disputedBy(node, datacenter) !== undefined) return "pin-conflict";
-    return pin.kind === "unknown" || (pin.kind === "pinned" && this.#firstSeen.has(verified.key.hex) && pin.origin === "first-use")
-      ? "first-use"
-      : "pinned";
+    if (held?.trust === "equivocation" && held.verified.record.epoch === verified.record.epoch) return { trust: "equivocation", detail: held.detail };
+    switch (pin.kind) {
+      case "open":
+        return { trust: "unverified", detail: "open mode: well signed, and nothing says that the key is the node's" };
+      case "unlisted":
+        return { trust: "unlisted", detail: pin.detail };
+      case "pin-conflict":
+      case "id-collision": // held from before the pins or the list changed
+        return { trust: pin.kind, detail: detailOf(verified, pin) };
+      default: {
+        const dispute = this.pins.dispute(node, datacenter);
+        if (dispute !== undefined) return { trust: "pin-conflict", detail: dispute };
+        const isFirstUse = pin.kind === "unknown" || (this.#firstSeen.has(verified.key.hex) && pin.origin === "first-use");
+        return { trust: isFirstUse ? "first-use" : "pinned", detail: undefined };
+      }
+    }
   }
 
   #refusedByPin(verified: Verified<Beacon>, pin: PinVerdict, monoMs: number): Rejection | null {
     if (pin.kind !== "pin-conflict" && pin.kind !== "id-collision") return null;
     const { node } = verified.record;
-    const detail =
-      pin.kind === "pin-conflict"
-        ? `${node} is pinned to key ${pin.pinned}; this record is signed by ${pin.found}`
-        : `key ${verified.key.hex} has the 8-byte ID of ${pin.node}'s key ${pin.pinned}`;
+    const detail = detailOf(verified, pin);
     if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(verified.key.hex)) {
       this.#quarantined.set(verified.key.hex, {
         node,
@@ -211,6 +228,12 @@ function passes(entry: Entry, filter: Filter, monoMs: number, reputationOf: (hex
   if (filter.maxLatencyUs !== undefined && !(record.latency !== undefined && record.latency.us <= filter.maxLatencyUs)) return false;
   if (filter.minReputation !== undefined && !((reputationOf(key.hex) ?? -1) >= filter.minReputation)) return false;
   return true;
+}
+
+function detailOf({ record, key }: Verified<Beacon>, pin: Extract<PinVerdict, { pinned: string }>): string {
+  return pin.kind === "pin-conflict"
+    ? `${record.node} is pinned to key ${pin.pinned}; this record is signed by ${pin.found}`
+    : `key ${key.hex} has the 8-byte ID of ${pin.node}'s key ${pin.pinned}`;
 }
 
 function orderOf(verified: Verified<Beacon>): string {

@@ -1898,6 +1898,150 @@ export namespace ibrl {
         }
 
         /**
+         * Properties of an AllowList.
+         * @deprecated Use ibrl.v1.AllowList.$Properties instead.
+         */
+        interface IAllowList extends ibrl.v1.AllowList.$Properties {
+        }
+
+        /** Represents an AllowList. */
+        class AllowList {
+
+            /**
+             * Constructs a new AllowList.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.AllowList.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** AllowList datacenter. */
+            datacenter: string;
+
+            /** AllowList serial. */
+            serial: (number|Long);
+
+            /** AllowList issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** AllowList expires_at_ms. */
+            expires_at_ms?: (number|Long|null);
+
+            /** AllowList nodes. */
+            nodes: ibrl.v1.AllowedNode.$Properties[];
+
+            /**
+             * Encodes the specified AllowList message. Does not implicitly {@link ibrl.v1.AllowList.verify|verify} messages.
+             * @param message AllowList message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.AllowList.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an AllowList message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.AllowList & ibrl.v1.AllowList.$Shape} AllowList
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.AllowList & ibrl.v1.AllowList.$Shape;
+        }
+
+        namespace AllowList {
+
+            /** Properties of an AllowList. */
+            interface $Properties {
+
+                /** AllowList datacenter */
+                datacenter?: (string|null);
+
+                /** AllowList serial */
+                serial?: (number|Long|null);
+
+                /** AllowList issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** AllowList expires_at_ms */
+                expires_at_ms?: (number|Long|null);
+
+                /** AllowList nodes */
+                nodes?: (ibrl.v1.AllowedNode.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an AllowList. */
+            type $Shape = ibrl.v1.AllowList.$Properties;
+        }
+
+        /**
+         * Properties of an AllowedNode.
+         * @deprecated Use ibrl.v1.AllowedNode.$Properties instead.
+         */
+        interface IAllowedNode extends ibrl.v1.AllowedNode.$Properties {
+        }
+
+        /** Represents an AllowedNode. */
+        class AllowedNode {
+
+            /**
+             * Constructs a new AllowedNode.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.AllowedNode.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** AllowedNode node. */
+            node: string;
+
+            /** AllowedNode public_key. */
+            public_key: Uint8Array;
+
+            /**
+             * Encodes the specified AllowedNode message. Does not implicitly {@link ibrl.v1.AllowedNode.verify|verify} messages.
+             * @param message AllowedNode message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.AllowedNode.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an AllowedNode message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.AllowedNode & ibrl.v1.AllowedNode.$Shape} AllowedNode
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.AllowedNode & ibrl.v1.AllowedNode.$Shape;
+        }
+
+        namespace AllowedNode {
+
+            /** Properties of an AllowedNode. */
+            interface $Properties {
+
+                /** AllowedNode node */
+                node?: (string|null);
+
+                /** AllowedNode public_key */
+                public_key?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an AllowedNode. */
+            type $Shape = ibrl.v1.AllowedNode.$Properties;
+        }
+
+        /**
          * Properties of a Coordinate.
          * @deprecated Use ibrl.v1.Coordinate.$Properties instead.
          */

@@ -5042,6 +5042,386 @@ export const ibrl = $root.ibrl = (() => {
             return NodeState;
         })();
 
+        v1.AllowList = (function() {
+
+            /**
+             * Properties of an AllowList.
+             * @typedef {Object} ibrl.v1.AllowList.$Properties
+             * @property {string|null} [datacenter] AllowList datacenter
+             * @property {number|Long|null} [serial] AllowList serial
+             * @property {number|Long|null} [issued_at_ms] AllowList issued_at_ms
+             * @property {number|Long|null} [expires_at_ms] AllowList expires_at_ms
+             * @property {Array.<ibrl.v1.AllowedNode.$Properties>|null} [nodes] AllowList nodes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an AllowList.
+             * @memberof ibrl.v1
+             * @interface IAllowList
+             * @augments ibrl.v1.AllowList.$Properties
+             * @deprecated Use ibrl.v1.AllowList.$Properties instead.
+             */
+
+            /**
+             * Shape of an AllowList.
+             * @typedef {ibrl.v1.AllowList.$Properties} ibrl.v1.AllowList.$Shape
+             */
+
+            /**
+             * Constructs a new AllowList.
+             * @memberof ibrl.v1
+             * @classdesc Represents an AllowList.
+             * @constructor
+             * @param {ibrl.v1.AllowList.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const AllowList = function (properties) {
+                this.nodes = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * AllowList datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.AllowList
+             * @instance
+             */
+            AllowList.prototype.datacenter = "";
+
+            /**
+             * AllowList serial.
+             * @member {number|Long} serial
+             * @memberof ibrl.v1.AllowList
+             * @instance
+             */
+            AllowList.prototype.serial = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * AllowList issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.AllowList
+             * @instance
+             */
+            AllowList.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * AllowList expires_at_ms.
+             * @member {number|Long|null|undefined} expires_at_ms
+             * @memberof ibrl.v1.AllowList
+             * @instance
+             */
+            AllowList.prototype.expires_at_ms = null;
+
+            /**
+             * AllowList nodes.
+             * @member {Array.<ibrl.v1.AllowedNode.$Properties>} nodes
+             * @memberof ibrl.v1.AllowList
+             * @instance
+             */
+            AllowList.prototype.nodes = $util.emptyArray;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(AllowList.prototype, "_expires_at_ms", {
+                get: $util.oneOfGetter($oneOfFields = ["expires_at_ms"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified AllowList message. Does not implicitly {@link ibrl.v1.AllowList.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.AllowList
+             * @static
+             * @param {ibrl.v1.AllowList.$Properties} message AllowList message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            AllowList.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.datacenter);
+                if (message.serial != null && $Object.hasOwnProperty.call(message, "serial") && (typeof message.serial === "object" ? message.serial.low || message.serial.high : message.serial !== 0))
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.serial);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.issued_at_ms);
+                if (message.expires_at_ms != null && $Object.hasOwnProperty.call(message, "expires_at_ms"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.expires_at_ms);
+                if (message.nodes != null && message.nodes.length)
+                    for (let i = 0; i < message.nodes.length; ++i)
+                        $root.ibrl.v1.AllowedNode.encode(message.nodes[i], writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an AllowList message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.AllowList
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.AllowList & ibrl.v1.AllowList.$Shape} AllowList
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            AllowList.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.AllowList();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.serial = value;
+                            else
+                                delete message.serial;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.expires_at_ms = reader.uint64();
+                            message._expires_at_ms = "expires_at_ms";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.nodes && message.nodes.length))
+                                message.nodes = [];
+                            message.nodes.push($root.ibrl.v1.AllowedNode.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return AllowList;
+        })();
+
+        v1.AllowedNode = (function() {
+
+            /**
+             * Properties of an AllowedNode.
+             * @typedef {Object} ibrl.v1.AllowedNode.$Properties
+             * @property {string|null} [node] AllowedNode node
+             * @property {Uint8Array|null} [public_key] AllowedNode public_key
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an AllowedNode.
+             * @memberof ibrl.v1
+             * @interface IAllowedNode
+             * @augments ibrl.v1.AllowedNode.$Properties
+             * @deprecated Use ibrl.v1.AllowedNode.$Properties instead.
+             */
+
+            /**
+             * Shape of an AllowedNode.
+             * @typedef {ibrl.v1.AllowedNode.$Properties} ibrl.v1.AllowedNode.$Shape
+             */
+
+            /**
+             * Constructs a new AllowedNode.
+             * @memberof ibrl.v1
+             * @classdesc Represents an AllowedNode.
+             * @constructor
+             * @param {ibrl.v1.AllowedNode.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const AllowedNode = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * AllowedNode node.
+             * @member {string} node
+             * @memberof ibrl.v1.AllowedNode
+             * @instance
+             */
+            AllowedNode.prototype.node = "";
+
+            /**
+             * AllowedNode public_key.
+             * @member {Uint8Array} public_key
+             * @memberof ibrl.v1.AllowedNode
+             * @instance
+             */
+            AllowedNode.prototype.public_key = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified AllowedNode message. Does not implicitly {@link ibrl.v1.AllowedNode.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.AllowedNode
+             * @static
+             * @param {ibrl.v1.AllowedNode.$Properties} message AllowedNode message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            AllowedNode.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.public_key != null && $Object.hasOwnProperty.call(message, "public_key") && message.public_key.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.public_key);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an AllowedNode message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.AllowedNode
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.AllowedNode & ibrl.v1.AllowedNode.$Shape} AllowedNode
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            AllowedNode.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.AllowedNode();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.public_key = value;
+                            else
+                                delete message.public_key;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return AllowedNode;
+        })();
+
         v1.Coordinate = (function() {
 
             /**

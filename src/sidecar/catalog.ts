@@ -35,19 +35,35 @@ export async function takeIn(instances: readonly ServiceInstance[], datacenter: 
   }
 }
 
-/** The pins in KV into the book. Rejects with ConsulError. */
+/** The pins in KV against the book. Rejects with ConsulError. */
 export async function learnPins(
   consul: Pick<ConsulApi, "kvList">,
   datacenter: string,
   pins: PinBook,
   options: ReadOptions = {},
 ): Promise<void> {
+  let read = await readPins(consul, datacenter, options);
+  if (pins.gone(datacenter, read.pins).length > 0) {
+    // A server behind the others has not heard of a young pin: what is gone is gone where the leader says so.
+    read = await readPins(consul, datacenter, { ...options, consistency: "consistent" });
+  }
+  // What the token may not read is not gone.
+  if (read.isWhole) pins.compare(datacenter, read.pins);
+  else pins.learn(read.pins);
+}
+
+/** `isWhole` is false where the token may not read all of them. Rejects with ConsulError. */
+export async function readPins(
+  consul: Pick<ConsulApi, "kvList">,
+  datacenter: string,
+  options: ReadOptions = {},
+): Promise<{ pins: Pin[]; isWhole: boolean }> {
   const prefix = pinsPrefix(datacenter);
-  const { value: entries } = await consul.kvList(prefix, { ...options, maxValueBytes: MAX_PIN_BYTES });
-  const found: Pin[] = [];
+  const { value: entries, filteredByAcl } = await consul.kvList(prefix, { ...options, maxValueBytes: MAX_PIN_BYTES });
+  const pins: Pin[] = [];
   for (const { key, value } of entries) {
     const pin = parsePin(Buffer.from(value).toString("utf8"), { node: key.slice(prefix.length), datacenter });
-    if (pin !== null) found.push({ ...pin, origin: "cluster" });
+    if (pin !== null) pins.push({ ...pin, origin: "cluster" });
   }
-  pins.learn(found);
+  return { pins, isWhole: filteredByAcl !== true };
 }

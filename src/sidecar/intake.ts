@@ -29,11 +29,14 @@ export interface Place {
   meta?: Readonly<Record<string, string>>;
 }
 
+/** Verdicts on the key, which another pin or another list changes. */
+const TRUST_BOUND: ReadonlySet<RejectReason> = new Set(["pin-conflict", "id-collision"]);
 /** Verdicts that only time can change: the same bytes are looked at again. */
 const TIME_BOUND: ReadonlySet<RejectReason> = new Set(["issued-in-future"]);
 
 export class Intake {
   readonly #seen = new Map<string, Rejection | "accepted">();
+  #trustVersion = "";
   readonly #lastRejection = new Map<string, Rejection>();
   /** By carrier and node: the bytes offered last. What was accepted before and comes back after others is a replay. */
   readonly #standing = new Map<string, string>();
@@ -45,11 +48,14 @@ export class Intake {
     private readonly clock: Clock,
     private readonly observer: IntakeObserver,
     private readonly gate: KeyGate = JUDGED_IN_PLACE,
+    /** Another text when keys are judged differently from then on. */
+    private readonly trustVersion: () => string = () => "",
     private readonly capacity = 20_000,
   ) {}
 
   /** Undefined when these bytes were accepted at this place before and still stand there. */
   accept(bytes: Uint8Array, place: Place): Admission | KeyWaiting | undefined {
+    this.#reconsider();
     const id = fingerprint(bytes, place);
     const at = placeOf(place);
     const stands = this.#standing.get(at) === id;
@@ -100,6 +106,13 @@ export class Intake {
     }
     this.observer.waiting?.(place.carrier, place.node);
     return true;
+  }
+
+  #reconsider(): void {
+    const version = this.trustVersion();
+    if (version === this.#trustVersion) return;
+    this.#trustVersion = version;
+    for (const [id, verdict] of this.#seen) if (verdict !== "accepted" && TRUST_BOUND.has(verdict.reason)) this.#seen.delete(id);
   }
 
   #open(bytes: Uint8Array, place: Place): Admission {

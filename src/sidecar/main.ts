@@ -2,12 +2,16 @@
  * The composition root: the only file that knows every adapter. It makes the parts, starts the loops, and ends them in
  * order. Nothing here decides anything that a loop could decide.
  */
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { CHUNK_PROBES } from "../beacon/link-statistics-exchange.js";
+import { AllowListBook } from "../beacon/allow-list.js";
 import { KeyAdmission } from "../beacon/keys.js";
 import { PinBook } from "../beacon/pins.js";
 import { Registry } from "../beacon/registry.js";
+import { TrustPolicy } from "../beacon/trust-policy.js";
+import { AllowListWatch } from "./allow-list-watch.js";
 import { formatHostPort } from "./api/bind-address.js";
 import type { ReadyStatus } from "./api/cluster-reader.js";
 import { CallerGuard } from "./api/caller.js";
@@ -27,6 +31,7 @@ import { Intake } from "./intake.js";
 import { KeyCheckThread } from "./key-check-thread.js";
 import { KeyJudge } from "./key-judge.js";
 import { createMetrics } from "./metrics.js";
+import { readOperatorKeys } from "./operator-keys.js";
 import { createNomadClient } from "./nomad/client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
@@ -49,9 +54,11 @@ import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { EpochCounter } from "./state/epoch.js";
 import { loadOrCreateIdentity } from "./state/identity.js";
-import { readPins, writePins } from "./state/pin-file.js";
+import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
+import { PinFile } from "./state/pin-file.js";
 import { StateReader } from "./state-reader.js";
 import { Telemetry } from "./telemetry.js";
+import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
 
 /** Of the 10 s that a stop may take: leaving Consul, and answering what is under way. */
@@ -71,6 +78,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
 
   const endpoint = parseBeaconEndpoint(settings.beaconEndpoint);
   const metrics = createMetrics({ interfaces: async () => (await readInterfaces()).value });
+  const operators = readOperatorKeys(settings.operatorKeys);
   const sharedKey = sharedProbeKey(settings.probeKeyFile);
   const price = priceSourceFrom(settings, {
     clock, logger,
@@ -91,16 +99,20 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   makeStateFolder(settings.stateDir);
   const identity = loadOrCreateIdentity(settings.stateDir);
   const epoch = new EpochCounter(settings.stateDir);
-  const pins = new PinBook(readPins(settings.stateDir), (all) => {
+  const pinFile = new PinFile(settings.stateDir);
+  const pins = new PinBook(pinFile.read(), (all) => {
     try {
-      writePins(settings.stateDir, all);
+      pinFile.write(all);
     } catch (error) {
       logger.error({ err: error }, "pins cannot be kept on disk: after a restart they are trusted on first use again");
     }
   });
 
   const keys = new KeyAdmission();
-  const registry = new Registry(pins);
+  const lists = new AllowListBook(operators, keys);
+  const policy = new TrustPolicy(settings.trustMode, pins, lists, () => clock.nowMs());
+  const registry = new Registry(policy);
+  const trustTelemetry = new TrustTelemetry({ metrics, logger, clock, policy });
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
   const judge = new KeyJudge({
     keys, clock,
@@ -111,10 +123,10 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection), judge);
   const probeKeys = loadOrCreateProbeKeys(settings.stateDir);
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
-  const intake = new Intake(registry, keys, clock, telemetry.intake, judge);
+  const intake = new Intake(registry, keys, clock, telemetry.intake, judge, () => policy.version);
   const { probeBind } = settings;
   const publisher = new Publisher({
-    consul, clock, random, backoff, identity, epoch, keys, registry,
+    consul, clock, random, backoff, identity, epoch, keys, registry, pins,
     sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
     reader: new ThisNode({
       consul, nomad, clock, logger,
@@ -167,6 +179,14 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     minReadMs: () => publisher.cadence.catalogReadMs,
     heartbeatMs: () => publisher.cadence.heartbeatMs,
   });
+  const allowList = new AllowListWatch({
+    consul, clock, lists, datacenter,
+    backoff: backoff(),
+    disk: { read: () => readAllowListFile(settings.stateDir), write: (document) => writeAllowListFile(settings.stateDir, document) },
+    file: () => (settings.allowListFile === "" ? null : readFileSync(settings.allowListFile)),
+    observer: trustTelemetry,
+    minReadMs: () => publisher.cadence.catalogReadMs,
+  });
   const feed = new EventFeed(
     {
       consul, clock,
@@ -218,6 +238,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     grpc.setServing(true);
     const sweeping = every(1_000, signal, () => {
       metrics.registrySweeps.inc();
+      takeEditedPins(pinFile, pins, trustTelemetry);
       watcher.sweep();
     });
     await Promise.all([
@@ -226,6 +247,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       judge.run(signal),
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
       sweeping,
+      lists.hasOperator ? allowList.run(signal) : undefined,
       price.run(signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined
@@ -239,6 +261,17 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await leave(publisher, logger);
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
+  }
+}
+
+function takeEditedPins(file: PinFile, pins: PinBook, telemetry: TrustTelemetry): void {
+  try {
+    const edited = file.edited();
+    if (edited === undefined) return;
+    pins.replace(edited);
+    telemetry.pinsEdited(edited.length);
+  } catch (error) {
+    telemetry.pinsUnreadable(error);
   }
 }
 

@@ -7,6 +7,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { LatencySource } from "../beacon/record.js";
 import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
 import { REJECT_REASONS, type RejectReason } from "../beacon/rejection.js";
+import { TRUST_MODES, type TrustMode } from "../beacon/trust-policy.js";
 import type { ConsulErrorCode } from "./consul-api.js";
 
 /** Where the sidecar writes: the agent's TTL check, the service entry, the KV state, the KV pin, the user event. */
@@ -86,6 +87,7 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   const planeWriteFailures = labelled("hypercore_ibrl_plane_write_failures_total", "Writes that Consul did not take, by plane.", ["plane"]);
   const apiRequests = labelled("hypercore_ibrl_api_requests_total", "Answered requests, by api (http, grpc), call and status code of that api.", ["api", "call", "code"]);
   const nodes = new Gauge({ name: "hypercore_ibrl_nodes", help: "Nodes that this sidecar lists, by trust.", labelNames: ["trust"], registers });
+  const trustMode = new Gauge({ name: "hypercore_ibrl_trust_mode", help: "1 for the mode by which this sidecar believes keys, 0 for the others.", labelNames: ["mode"], registers });
   const latency = new Gauge({ name: "hypercore_ibrl_latency_seconds", help: "This node's headline round trip, by source; no sample while unmeasured.", labelNames: ["source"], registers });
   const reflectorDropped = labelled("hypercore_ibrl_reflector_dropped_total", "Probes of others that the reflector did not answer, by reason.", ["reason"]);
   interfaceBytes("hypercore_ibrl_interface_receive_bytes_total", "Bytes that each network interface received, by the kernel; without loopback.", ({ receiveBytes }) => receiveBytes);
@@ -126,6 +128,11 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
       nodes.reset();
       if (counts !== undefined) for (const trust of TRUST_STATES) nodes.set({ trust }, counts[trust] ?? 0);
     },
+    setTrustMode: (mode: TrustMode) => {
+      for (const each of TRUST_MODES) trustMode.set({ mode: each }, each === mode ? 1 : 0);
+    },
+    allowListSerial: gauge("hypercore_ibrl_allow_list_serial", "Serial of the operator's allow-list that counts here; no sample without one."),
+    allowListExpiry: gauge("hypercore_ibrl_allow_list_expiry_timestamp_seconds", "Unix time at which that allow-list ends; no sample where it does not."),
     /** The sidecar's own headline latency; undefined while unmeasured. */
     setLatency: (headline: { us: number; source: LatencySource } | undefined) => {
       for (const source of LATENCY_SOURCES) {

@@ -3,7 +3,7 @@
  * signed states; the probes themselves run in a worker (probe/). A few peers at a time, chosen alike on every machine
  * (probe/choose-peers.ts), so that the cost of a node stays constant as the cluster grows.
  */
-import { isBelieved } from "../beacon/node-view.js";
+import { isShown } from "../beacon/node-view.js";
 import type { Coordinate, NodeState, ProbeContact, SignedLinkHalf } from "../beacon/record.js";
 import { signedDistanceUs } from "../beacon/coordinate.js";
 import { type Headline, headlineOf } from "../beacon/link-statistics-headline.js";
@@ -171,7 +171,7 @@ export class Probing {
   #believed(): Entry[] {
     return this.deps.registry
       .list({ verifiedOnly: false }, this.deps.clock.monoMs())
-      .filter(({ trust, verified }) => (isBelieved(trust) || trust === "expired") && verified.key.hex !== this.deps.ownKey);
+      .filter(({ trust, verified }) => (isShown(trust) || trust === "expired") && verified.key.hex !== this.deps.ownKey);
   }
 
   /** How many peers can be probed. */

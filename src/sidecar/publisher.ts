@@ -8,7 +8,7 @@
 import { EVENT_NAME, parseStateDocument, pinKey, stateDocument, stateKey } from "../beacon/documents.js";
 import { open, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
-import { formatPin, parsePin } from "../beacon/pins.js";
+import { formatPin, parsePin, type Pin, type PinBook } from "../beacon/pins.js";
 import type { Beacon, NodeState } from "../beacon/record.js";
 import type { Registry } from "../beacon/registry.js";
 import { type Cadence, type CadenceLimits, cadenceFor } from "./cadence.js";
@@ -47,6 +47,7 @@ export interface PublisherDeps {
   keys: KeyAdmission;
   sealer: Sealer;
   registry: Registry;
+  pins: Pick<PinBook, "isGone" | "learn">;
   reader: NodeReader;
   /** Sealed into every state. */
   links: () => Promise<OwnLinks>;
@@ -244,15 +245,18 @@ export class Publisher {
     this.#budget.setRate(this.#cadence.writesPerS, this.#cadence.writeBurst);
   }
 
-  /** Written once with cas=0. A node whose pin names another key is told, and goes on: peers decide. */
+  /** Written once with cas=0, and again where it was deleted. A node whose pin names another key is told, and goes on: peers decide. */
   async #pin(signal: AbortSignal): Promise<void> {
-    if (this.#pinned || this.#self === undefined) return;
-    const { consul, identity, observer } = this.deps;
+    if (this.#self === undefined) return;
+    const { consul, identity, observer, pins } = this.deps;
     const { node, datacenter } = this.#self.node;
+    if (this.#pinned && !pins.isGone(node, datacenter)) return;
     const key = pinKey(datacenter, node);
     const publicKey = Buffer.from(identity.publicKey).toString("hex");
     try {
-      const written = await consul.kvPut(key, formatPin({ node, datacenter, publicKey, origin: "cluster" }), { cas: "0", signal });
+      const own: Pin = { node, datacenter, publicKey, origin: "cluster" };
+      const written = await consul.kvPut(key, formatPin(own), { cas: "0", signal });
+      if (written) pins.learn([own]);
       if (!written) {
         const { value } = await consul.kvGet(key, { signal });
         const pin = value === null ? null : parsePin(Buffer.from(value.value).toString("utf8"), { node, datacenter });

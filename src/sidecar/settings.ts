@@ -5,6 +5,7 @@
  */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { TRUST_MODES, type TrustMode } from "../beacon/trust-policy.js";
 
 type Kind = "text" | "list" | "number" | "duration" | "boolean" | "choice";
 
@@ -14,7 +15,7 @@ export interface SettingSpec {
   env: string;
   kind: Kind;
   help: string;
-  group: "Node" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
+  group: "Node" | "Trust" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
   default?: string;
   /** The values of a choice. */
   choices?: readonly string[];
@@ -37,6 +38,9 @@ export const SETTINGS = [
   { name: "node-name", env: "IBRL_NODE_NAME", kind: "text", group: "Node", help: "Name to serve under while there is no Consul agent. Default: the host's name." },
   { name: "advertise-addr", env: "IBRL_ADVERTISE_ADDR", kind: "text", group: "Node", help: "Address that peers reach this node at. Default: the Consul agent's member address." },
   { name: "capability", env: "IBRL_CAPABILITIES", kind: "list", group: "Node", help: "A capability to declare beside the detected ones (letters, digits, . _ -)." },
+  { name: "trust-mode", env: "IBRL_TRUST_MODE", kind: "choice", group: "Trust", default: "first-use", choices: TRUST_MODES, help: "Whom to believe. first-use: the pinned key, or the first one seen. allow-list: whom the operator's signed list names, and nobody else. open: nobody; all is shown and labelled unverified." },
+  { name: "operator-key", env: "IBRL_OPERATOR_KEYS", kind: "list", group: "Trust", help: "Public key of an operator, 64 hex digits or a file with one a line: whose allow-list counts. In first-use mode it settles the nodes that it names." },
+  { name: "allow-list", env: "IBRL_ALLOW_LIST", kind: "text", group: "Trust", default: "", help: "File with a signed allow-list (hypercore trust allow writes one): with it an older list in KV is refused although this node has no history." },
   { name: "grpc-bind-addr", env: "IBRL_GRPC_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8000", help: "HOST:PORT of gRPC." },
   { name: "http-bind-addr", env: "IBRL_HTTP_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8001", help: "HOST:PORT of HTTP: /list, /metrics, /healthz, /readyz." },
   { name: "probe-bind-addr", env: "IBRL_PROBE_BIND_ADDR", kind: "text", group: "Measuring", default: "", help: "HOST:PORT of the STAMP reflector (UDP), and the address that probes are sent from. Default: the Consul agent's member address, port 8862. off: neither probe nor answer." },
@@ -109,6 +113,11 @@ export interface SidecarSettings {
   nodeName: string;
   advertiseAddr?: string;
   capabilities: readonly string[];
+  trustMode: TrustMode;
+  /** Hex, or paths of files. */
+  operatorKeys: readonly string[];
+  /** Path; empty: none. */
+  allowListFile: string;
   grpcBind: HostPort;
   httpBind: HostPort;
   insecureBind: boolean;
@@ -152,6 +161,9 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     stateDir: text("state-dir") ?? (sources.isRoot ? "/var/lib/hypercore-ibrl" : join(homedir(), ".local/state/hypercore-ibrl")),
     nodeName: text("node-name") ?? sources.hostname,
     capabilities: listOf(found.get("capability")),
+    trustMode: text("trust-mode") as TrustMode,
+    operatorKeys: listOf(found.get("operator-key")),
+    allowListFile: text("allow-list") ?? "",
     grpcBind: hostPortOf(found.get("grpc-bind-addr")),
     httpBind: hostPortOf(found.get("http-bind-addr")),
     insecureBind: text("insecure-bind") === "true",
@@ -176,6 +188,9 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
   if (settings.beaconPriceSchedule !== "" && settings.beaconPriceScript !== "") {
     const other = found.get("beacon-price-schedule")?.where ?? "";
     throw new SettingsError(found.get("beacon-price-script")?.where ?? "", `is given together with ${other}: the price comes from one of them`);
+  }
+  if (settings.trustMode === "allow-list" && settings.operatorKeys.length === 0) {
+    throw new SettingsError(found.get("trust-mode")?.where ?? "", "allow-list needs --operator-key: whose list counts");
   }
   const advertise = text("advertise-addr");
   if (advertise !== undefined) settings.advertiseAddr = advertise;

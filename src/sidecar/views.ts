@@ -1,5 +1,5 @@
 /** Puts together what a reader shows of each node: Consul's nodes, the registry's records, the states from KV. */
-import { isBelieved, type NodeView } from "../beacon/node-view.js";
+import { isBelieved, isShown, type NodeView } from "../beacon/node-view.js";
 import type { Registry, TrustState } from "../beacon/registry.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Intake } from "./intake.js";
@@ -32,7 +32,7 @@ function viewOfNode(node: CatalogNode, sources: ViewSources): NodeView {
   const alive = sources.sidecars.get(node.node);
   if (alive !== undefined) view.alive = alive;
   const entry = sources.registry.byNode(node.node);
-  if (entry === undefined || !isBelieved(view.trust)) return view;
+  if (entry === undefined || !isShown(view.trust)) return view;
   view.beacon = entry.verified;
   const state = sources.states.get(node.node);
   if (state?.ok === true && state.verified.key.hex === entry.verified.key.hex) view.state = state.verified;
@@ -46,7 +46,7 @@ function trustIn(node: string, { registry, intake, sidecars, monoMs }: ViewSourc
   if (entry !== undefined) {
     if (isBelieved(entry.trust) && monoMs > entry.expiresMs) return { trust: "expired" };
     if (entry.trust === "equivocation") return { trust: "equivocation", detail: `also signed ${entry.evidence?.hash ?? "another record"} with the same sequence` };
-    return { trust: entry.trust };
+    return { trust: entry.trust, ...(entry.detail === undefined ? {} : { detail: entry.detail }) };
   }
   const quarantined = registry.quarantined().find((q) => q.node === node);
   if (quarantined !== undefined) return { trust: quarantined.reason as TrustState, detail: quarantined.detail };

@@ -1,4 +1,5 @@
 import type { NodeView } from "../../src/beacon/node-view.js";
+import { metricsDocument } from "../../src/commands/views/documents.js";
 import { listing } from "../../src/commands/views/listing.js";
 import { warnings } from "../../src/commands/views/warnings.js";
 import { bareView, fullView, type Known, unobserved } from "../harness/node-views.js";
@@ -96,11 +97,18 @@ test("a second decimal of the reputation is shown where it says something", () =
   expect(printed(fullView({ view: { reputation: { score: 0.874, observers: 5 } } }))).toContain("  Reputation:      0.87\n");
 });
 
-const REJECTED = ["expired", "pin-conflict", "id-collision", "equivocation", "unverified"] as const;
+const REJECTED = ["expired", "pin-conflict", "id-collision", "equivocation", "unlisted"] as const;
 test.each(REJECTED)("%s: no beacon and no workloads, even where the view still holds records", (trust) => {
   const text = printed(fullView({ view: { trust, detail: "because" } }));
   expect(text).toContain("  Beacon: Not available\n  Workloads:       unknown\n");
   expect(text).not.toContain(BEACON_ID);
+});
+
+test("a node of open mode is shown, and its beacon ID says that nothing of it is verified", () => {
+  const open = fullView({ view: { trust: "unverified", detail: "open mode" } });
+  expect(printed(open)).toBe(ANCESTOR.replace(BEACON_ID, `${BEACON_ID} (unverified)`));
+  expect(warnings([open])).toEqual(["warning: node-1: unverified: open mode"]);
+  expect(metricsDocument([open]).nodes).toMatchObject([{ verified: false, trust: "unverified", latency: { ms: 12.35 } }]);
 });
 
 test("a node without an ID goes by its name", () => {

@@ -99,7 +99,7 @@ describe("the way back", () => {
     expect(received({ ...place, trust: "no-sidecar" })).toEqual({ ...place, trust: "no-sidecar" });
   });
 
-  test.each<TrustState>(["no-sidecar", "expired", "unverified", "equivocation", "id-collision", "pin-conflict"])(
+  test.each<TrustState>(["no-sidecar", "expired", "unlisted", "equivocation", "id-collision", "pin-conflict"])(
     "the server's %s stands although the record verifies, and the record is not shown",
     (trust) => {
       const back = received({ ...full, trust });
@@ -108,6 +108,15 @@ describe("the way back", () => {
       expect(back).not.toHaveProperty("state");
     },
   );
+
+  test("what an open sidecar shows comes back labelled unverified, and verified by the client: no readable value travels", () => {
+    const open: NodeView = { ...full, trust: "unverified", detail: "open mode" };
+    expect(messageOf(open)).not.toHaveProperty("beacon");
+    const back = received(open);
+    expect(back).toMatchObject({ trust: "unverified", detail: expect.stringMatching(/^open mode/) as string });
+    expect(back.beacon?.record).toEqual(full.beacon?.record);
+    expect(received(open, (m) => (m.sealed_beacon = flipped(m.sealed_beacon, 40)))).not.toHaveProperty("beacon");
+  });
 
   test("a record over its validity by the client's clock is expired, whatever the server says", () => {
     const late = { ...context, nowMs: NOW_MS + 300_001 };

@@ -1,8 +1,9 @@
 /**
  * The numbers of a node as people see them (ms, dollars, seconds), for views, sorting and filtering alike.
- * Unknown is undefined, never 0. A node that is not believed has none, whatever its view holds.
+ * Unknown is undefined, never 0. A node that is not believed has none, whatever its view holds; those of open mode are
+ * shown, and their `trust` says unverified.
  */
-import { isBelieved, type NodeView } from "../../beacon/node-view.js";
+import { isShown, type NodeView } from "../../beacon/node-view.js";
 import type { LatencySource, Workload } from "../../beacon/record.js";
 
 export interface Figures {
@@ -28,8 +29,8 @@ export interface Figures {
 }
 
 export function figuresOf(view: NodeView): Figures {
-  const believed = isBelieved(view.trust);
-  const beacon = believed ? view.beacon : undefined;
+  const shown = isShown(view.trust);
+  const beacon = shown ? view.beacon : undefined;
   const record = beacon?.record;
   return {
     beaconId: beacon?.beaconId,
@@ -43,7 +44,7 @@ export function figuresOf(view: NodeView): Figures {
     reputation: beacon === undefined ? undefined : view.reputation?.score,
     declaredReputation: record?.declaredReputation,
     capabilities: record?.capabilities,
-    workloads: believed ? view.state?.record.workloads : undefined,
+    workloads: shown ? view.state?.record.workloads : undefined,
     ageMs: beacon?.ageMs,
   };
 }

@@ -6,7 +6,7 @@
 import type { NodeView } from "../../beacon/node-view.js";
 import { type Figures, figuresOf } from "./figures.js";
 import { printable } from "./printable.js";
-import { dollars, milliseconds, percent, score } from "./wording.js";
+import { dollars, milliseconds, percent, score, unverifiedLabel } from "./wording.js";
 
 const UNMEASURED = "unmeasured";
 const UNKNOWN = "unknown";
@@ -21,7 +21,7 @@ function block(view: NodeView): string[] {
   return [
     // Nodes that were registered in the catalog by hand have no ID; the name is all there is.
     `Node: ${printable(view.id === "" ? view.name : view.id)}`,
-    ...(figures.beaconId === undefined ? ["  Beacon: Not available"] : beaconLines(figures.beaconId, figures)),
+    ...(figures.beaconId === undefined ? ["  Beacon: Not available"] : beaconLines(`${figures.beaconId}${unverifiedLabel(view.trust)}`, figures)),
     `  Workloads:       ${figures.workloads === undefined ? UNKNOWN : String(figures.workloads.length)}`,
     "",
   ];

@@ -1,4 +1,6 @@
 /** How single values are written, the same in every view. */
+import { isBelieved } from "../../beacon/node-view.js";
+import type { TrustState } from "../../beacon/registry.js";
 
 /** 0..1 with one decimal, or two where the second says something: `1.0`, `0.87`. */
 export function score(ratio: number): string {
@@ -32,4 +34,9 @@ const STEPS: readonly (readonly [unit: string, ms: number])[] = [
 export function age(ms: number): string {
   const [unit, size] = STEPS.find(([, size]) => ms >= size) ?? ["s", 1_000];
   return `${String(Math.max(0, Math.floor(ms / size)))} ${unit}`;
+}
+
+/** Behind a beacon ID whose node is shown and not believed, as in open mode. */
+export function unverifiedLabel(trust: TrustState): string {
+  return isBelieved(trust) ? "" : ` (${trust})`;
 }

@@ -4,7 +4,7 @@ import type { Workload } from "../../beacon/record.js";
 import { figuresOf } from "./figures.js";
 import { printable } from "./printable.js";
 import { padTo, displayWidth } from "./width.js";
-import { age } from "./wording.js";
+import { age, unverifiedLabel } from "./wording.js";
 
 /** Without the last line's newline. `nowMs` is Unix time, for the age of workloads. */
 export function workloadListing(nodes: readonly NodeView[], nowMs: number): string {
@@ -18,7 +18,7 @@ function block(view: NodeView, nowMs: number): string[] {
     `  Name:            ${printable(view.name)}`,
     `  Address:         ${printable(view.address)}`,
     `  Datacenter:      ${printable(view.datacenter)}`,
-    beaconId === undefined ? "  Beacon: Not available" : `  Beacon ID:       ${beaconId}`,
+    beaconId === undefined ? "  Beacon: Not available" : `  Beacon ID:       ${beaconId}${unverifiedLabel(view.trust)}`,
     `  Trust:           ${view.trust}`,
     `  Alive:           ${aliveness(view.alive)}`,
     `  Workloads:       ${workloads === undefined ? "unknown" : String(workloads.length)}`,

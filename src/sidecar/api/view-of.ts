@@ -37,9 +37,10 @@ const SEVERITY: Readonly<Record<TrustState, number>> = {
   "no-sidecar": 2,
   expired: 3,
   unverified: 4,
-  equivocation: 5,
-  "id-collision": 6,
-  "pin-conflict": 7,
+  unlisted: 5,
+  equivocation: 6,
+  "id-collision": 7,
+  "pin-conflict": 8,
 };
 
 /** What the readable beacon holds that its sealed form vouches for. */
@@ -61,7 +62,7 @@ export function viewOf(message: NodeStateMessage, context: ClientContext): NodeV
   if (!isBelieved(trust)) {
     const detail = evidence.ok ? claim.detail : `${evidence.reason}: ${evidence.detail}`;
     if (detail !== undefined) view.detail = printable(detail);
-    return view;
+    if (!evidence.ok || message.trust !== "unverified") return view; // an open sidecar shows it, so labelled
   }
   if (evidence.ok && evidence.beacon !== undefined) view.beacon = evidence.beacon;
   if (evidence.ok && evidence.state !== undefined) view.state = evidence.state;
