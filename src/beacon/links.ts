@@ -128,7 +128,7 @@ function speakerOf(view: NodeView, nowMs: number): Speaker | undefined {
 function linkOf(a: Speaker, b: Speaker): LinkView {
   const link: LinkView = { a: a.node, b: b.node, state: "unknown" };
   const [ofA, ofB] = [a.halves.get(b.node.publicKey), b.halves.get(a.node.publicKey)];
-  const joined: JoinedLink = ofA === undefined || ofB === undefined ? { state: "unconfirmed" } : joinHalves(comparable(ofA), comparable(ofB));
+  const joined: JoinedLink = ofA === undefined || ofB === undefined ? { state: "unconfirmed" } : joinSigned(ofA.half, ofB.half);
   if (ofA !== undefined) link.fromA = withLoss(ofA, joined.fromA);
   if (ofB !== undefined) link.fromB = withLoss(ofB, joined.fromB);
   const estimateUs = a.coordinate === undefined || b.coordinate === undefined ? undefined : signedDistanceUs(a.coordinate, b.coordinate);
@@ -144,8 +144,12 @@ function linkOf(a: Speaker, b: Speaker): LinkView {
   return { ...link, ...worseOf(link.fromA, link.fromB) };
 }
 
-function comparable({ half }: LinkEnd): LinkHalf {
-  const { startMs, endMs, rtt, outgoing, incoming } = half;
+/** The two ends' signed words on one link, compared. */
+export function joinSigned(a: SignedLinkHalf, b: SignedLinkHalf): JoinedLink {
+  return joinHalves(comparable(a), comparable(b));
+}
+
+function comparable({ startMs, endMs, rtt, outgoing, incoming }: SignedLinkHalf): LinkHalf {
   return {
     startMs,
     endMs,
