@@ -145,6 +145,9 @@ export namespace cluster {
                 /** BeaconMetadata price_per_gb. */
                 price_per_gb?: (number|null);
 
+                /** BeaconMetadata reputation_observers. */
+                reputation_observers?: (number|null);
+
                 /**
                  * Encodes the specified BeaconMetadata message. Does not implicitly {@link cluster.services.api.BeaconMetadata.verify|verify} messages.
                  * @param message BeaconMetadata message or plain object to encode
@@ -198,6 +201,9 @@ export namespace cluster {
 
                     /** BeaconMetadata price_per_gb */
                     price_per_gb?: (number|null);
+
+                    /** BeaconMetadata reputation_observers */
+                    reputation_observers?: (number|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -1117,6 +1123,9 @@ export namespace cluster {
                 /** NodesStateResponse states. */
                 states: cluster.services.api.NodeStateResponse.$Properties[];
 
+                /** NodesStateResponse reputation_sha256. */
+                reputation_sha256: string;
+
                 /**
                  * Encodes the specified NodesStateResponse message. Does not implicitly {@link cluster.services.api.NodesStateResponse.verify|verify} messages.
                  * @param message NodesStateResponse message or plain object to encode
@@ -1143,6 +1152,9 @@ export namespace cluster {
 
                     /** NodesStateResponse states */
                     states?: (cluster.services.api.NodeStateResponse.$Properties[]|null);
+
+                    /** NodesStateResponse reputation_sha256 */
+                    reputation_sha256?: (string|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];

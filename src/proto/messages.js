@@ -226,6 +226,7 @@ export const cluster = $root.cluster = (() => {
                  * @property {number|null} [packet_loss] BeaconMetadata packet_loss
                  * @property {number|null} [queue_depth] BeaconMetadata queue_depth
                  * @property {number|null} [price_per_gb] BeaconMetadata price_per_gb
+                 * @property {number|null} [reputation_observers] BeaconMetadata reputation_observers
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -338,6 +339,14 @@ export const cluster = $root.cluster = (() => {
                  */
                 BeaconMetadata.prototype.price_per_gb = null;
 
+                /**
+                 * BeaconMetadata reputation_observers.
+                 * @member {number|null|undefined} reputation_observers
+                 * @memberof cluster.services.api.BeaconMetadata
+                 * @instance
+                 */
+                BeaconMetadata.prototype.reputation_observers = null;
+
                 // OneOf field names bound to virtual getters and setters
                 let $oneOfFields;
 
@@ -374,6 +383,12 @@ export const cluster = $root.cluster = (() => {
                 // Virtual OneOf for proto3 optional field
                 $Object.defineProperty(BeaconMetadata.prototype, "_price_per_gb", {
                     get: $util.oneOfGetter($oneOfFields = ["price_per_gb"]),
+                    set: $util.oneOfSetter($oneOfFields)
+                });
+
+                // Virtual OneOf for proto3 optional field
+                $Object.defineProperty(BeaconMetadata.prototype, "_reputation_observers", {
+                    get: $util.oneOfGetter($oneOfFields = ["reputation_observers"]),
                     set: $util.oneOfSetter($oneOfFields)
                 });
 
@@ -414,6 +429,8 @@ export const cluster = $root.cluster = (() => {
                         writer.uint32(/* id 9, wireType 0 =*/72).uint32(message.queue_depth);
                     if (message.price_per_gb != null && $Object.hasOwnProperty.call(message, "price_per_gb"))
                         writer.uint32(/* id 10, wireType 1 =*/81).double(message.price_per_gb);
+                    if (message.reputation_observers != null && $Object.hasOwnProperty.call(message, "reputation_observers"))
+                        writer.uint32(/* id 20, wireType 0 =*/160).uint32(message.reputation_observers);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -533,6 +550,13 @@ export const cluster = $root.cluster = (() => {
                                     break;
                                 message.price_per_gb = reader.double();
                                 message._price_per_gb = "price_per_gb";
+                                continue;
+                            }
+                        case 20: {
+                                if (wireType !== 0)
+                                    break;
+                                message.reputation_observers = reader.uint32();
+                                message._reputation_observers = "reputation_observers";
                                 continue;
                             }
                         }
@@ -2953,6 +2977,7 @@ export const cluster = $root.cluster = (() => {
                  * Properties of a NodesStateResponse.
                  * @typedef {Object} cluster.services.api.NodesStateResponse.$Properties
                  * @property {Array.<cluster.services.api.NodeStateResponse.$Properties>|null} [states] NodesStateResponse states
+                 * @property {string|null} [reputation_sha256] NodesStateResponse reputation_sha256
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -2994,6 +3019,14 @@ export const cluster = $root.cluster = (() => {
                 NodesStateResponse.prototype.states = $util.emptyArray;
 
                 /**
+                 * NodesStateResponse reputation_sha256.
+                 * @member {string} reputation_sha256
+                 * @memberof cluster.services.api.NodesStateResponse
+                 * @instance
+                 */
+                NodesStateResponse.prototype.reputation_sha256 = "";
+
+                /**
                  * Encodes the specified NodesStateResponse message. Does not implicitly {@link cluster.services.api.NodesStateResponse.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.NodesStateResponse
@@ -3012,6 +3045,8 @@ export const cluster = $root.cluster = (() => {
                     if (message.states != null && message.states.length)
                         for (let i = 0; i < message.states.length; ++i)
                             $root.cluster.services.api.NodeStateResponse.encode(message.states[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), _depth + 1).ldelim();
+                    if (message.reputation_sha256 != null && $Object.hasOwnProperty.call(message, "reputation_sha256") && message.reputation_sha256 !== "")
+                        writer.uint32(/* id 20, wireType 2 =*/162).string(message.reputation_sha256);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -3036,7 +3071,7 @@ export const cluster = $root.cluster = (() => {
                         _depth = 0;
                     if (_depth > $Reader.recursionLimit)
                         throw $Error("max depth exceeded");
-                    let end, message;
+                    let end, message, value;
                     if (length === $undefined)
                         end = reader.len;
                     else {
@@ -3062,6 +3097,15 @@ export const cluster = $root.cluster = (() => {
                                 if (!(message.states && message.states.length))
                                     message.states = [];
                                 message.states.push($root.cluster.services.api.NodeStateResponse.decode(reader, reader.size(), $undefined, _depth + 1));
+                                continue;
+                            }
+                        case 20: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.reputation_sha256 = value;
+                                else
+                                    delete message.reputation_sha256;
                                 continue;
                             }
                         }

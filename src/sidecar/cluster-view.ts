@@ -41,6 +41,8 @@ export class ClusterView {
       sidecars: () => ReadonlyMap<string, boolean>;
       minReadMs: () => number;
       onError: (error: unknown) => void;
+      /** The same views with the score of each node. */
+      score: (views: NodeView[]) => NodeView[];
     },
   ) {}
 
@@ -55,7 +57,7 @@ export class ClusterView {
     if (own !== undefined) states.set(self.node.node, own);
     const others = self.joined ? this.#snapshot.nodes.filter(({ node }) => node !== self.node.node) : [];
     const sidecars = new Map(this.deps.sidecars()).set(self.node.node, this.deps.sidecars().get(self.node.node) ?? true);
-    return viewsOf({ nodes: [self.node, ...others], sidecars, registry, intake, states, monoMs: clock.monoMs() });
+    return this.deps.score(viewsOf({ nodes: [self.node, ...others], sidecars, registry, intake, states, monoMs: clock.monoMs() }));
   }
 
   async #refresh(datacenter: string): Promise<void> {

@@ -48,6 +48,7 @@ import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settin
 import { StampRunner } from "./probe/stamp-runner.js";
 import { ProbeTelemetry } from "./probe-telemetry.js";
 import { Probing } from "./probing.js";
+import { ReputationBook } from "./reputation-book.js";
 import { type OwnLinks, Sealer } from "./sealer.js";
 import { SettingsError, type SidecarSettings } from "./settings.js";
 import { loadOrCreateApiToken } from "./state/api-token.js";
@@ -111,7 +112,15 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const keys = new KeyAdmission();
   const lists = new AllowListBook(operators, keys);
   const policy = new TrustPolicy(settings.trustMode, pins, lists, () => clock.nowMs());
-  const registry = new Registry(policy);
+  const reputations = new ReputationBook({
+    clock,
+    ownKey: Buffer.from(identity.publicKey).toString("hex"),
+    onOwn: (own) => {
+      metrics.reputation.set(own?.score);
+      metrics.reputationObservers.set(own?.observers);
+    },
+  });
+  const registry = new Registry(policy, (key) => reputations.scoreOf(key));
   const trustTelemetry = new TrustTelemetry({ metrics, logger, clock, policy });
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
   const judge = new KeyJudge({
@@ -212,6 +221,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     sidecars: () => watcher.sidecars,
     minReadMs: () => publisher.cadence.catalogReadMs,
     onError: (error) => telemetry.watched("list", error),
+    score: (views) => reputations.score(views),
   });
 
   metrics.beaconConfigured.set(endpoint !== undefined);
@@ -248,6 +258,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
       sweeping,
       lists.hasOperator ? allowList.run(signal) : undefined,
+      reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined

@@ -178,6 +178,8 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     lossRatio: gauge("hypercore_ibrl_loss_ratio", "Lost over sent of all probes in the window, 0 to 1."),
     probePeers: gauge("hypercore_ibrl_probe_peers", "Peers that were probed in the window."),
     probePeersAnswering: gauge("hypercore_ibrl_probe_peers_answering", "Of these, peers that answered at least once."),
+    reputation: gauge("hypercore_ibrl_reputation_ratio", "This node's reputation, 0 to 1, as computed here from what others signed; no sample while unknown."),
+    reputationObservers: gauge("hypercore_ibrl_reputation_observers", "Nodes whose votes that reputation is."),
     priceScriptFailures: counter("hypercore_ibrl_price_script_failures_total", "Runs of the price script that gave no price."),
 
     apiRequest: (api: "http" | "grpc", call: string, code: number) => apiRequests.inc({ api, call, code: String(code) }),

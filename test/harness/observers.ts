@@ -35,12 +35,12 @@ export function signedState(by: number, links: readonly SignedLinkHalf[], parts:
 }
 
 /** Nodes 1 to n, each probing every other; `seen(from, to)` says what came of it, null that it does not probe. */
-export function mesh(n: number, seen: (from: number, to: number) => Observed | null = () => ({})): Verified<NodeState>[] {
+export function mesh(n: number, seen: (from: number, to: number) => Observed | null = () => ({}), nowMs = NOW_MS): Verified<NodeState>[] {
   const seeds = Array.from({ length: n }, (_, i) => i + 1);
   return seeds.map((from) =>
     signedState(from, seeds.flatMap((to) => {
       const observed = to === from ? null : seen(from, to);
-      return observed === null ? [] : [observation(to, observed)];
-    })),
+      return observed === null ? [] : [{ ...observation(to, observed), startMs: nowMs - 61_000, endMs: nowMs - 1_000 }];
+    }), { issuedAtMs: nowMs }),
   );
 }

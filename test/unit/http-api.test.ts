@@ -57,6 +57,7 @@ describe("/list", () => {
     const [a] = views;
     expect(await answer.json()).toEqual({
       response: {
+        reputation_sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
         states: [
           {
             node: { id: place.id, ip: place.address, name: "node-a", datacenter: "dc1" },

@@ -45,7 +45,7 @@ describe("what the fields carry", () => {
       node: { id: place.id, ip: place.address, name: "node-a", datacenter: "dc1" },
       beacon: {
         beacon_node_id: Buffer.from(identity(1).publicKey.subarray(0, 8)).toString("hex"),
-        node_signature: beacon?.signature, timestamp: NOW_MS / 1000, reputation_score: "0.87",
+        node_signature: beacon?.signature, timestamp: NOW_MS / 1000, reputation_score: "0.87", reputation_observers: 5,
         node_capabilities: ["container", "vm"], latency_ms: 12.35, jitter_ms: 1, packet_loss: 0.12, queue_depth: 3, price_per_gb: 0.01,
       },
       workloads: [{ id: workload(1).id }, { id: workload(2).id }],

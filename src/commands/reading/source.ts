@@ -10,6 +10,8 @@ export interface Source {
   readonly name: string;
   /** Rejects with ApiError or ConsulError. */
   read(signal: AbortSignal, onProgress: (step: string) => void): Promise<NodeView[]>;
+  /** SHA-256 of the scores as the sidecar computed them over the records read last; undefined straight from Consul. */
+  servedReputationSha256(): string | undefined;
   close(): void;
 }
 
@@ -21,16 +23,22 @@ export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacente
 }
 
 async function sidecarSource(address: string): Promise<Source> {
-  const [{ listNodes }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
+  const [{ listCluster }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
     import("../../beacon/keys.js"),
     import("../../sidecar/api/grpc-log.js"),
   ]);
   silenceGrpcLog();
   const keys = new KeyAdmission(); // judging a key costs milliseconds: once for a whole --watch
+  let served: string | undefined;
   return {
     name: `the sidecar at ${address}`,
-    read: (signal) => listNodes({ address, keys, signal }),
+    read: async (signal) => {
+      const listing = await listCluster({ address, keys, signal });
+      served = listing.servedReputationSha256;
+      return listing.views;
+    },
+    servedReputationSha256: () => served,
     close: () => {},
   };
 }
@@ -46,6 +54,7 @@ async function consulSource(env: Environment, datacenter: string | undefined): P
   return {
     name: `Consul at ${consul.address}`,
     read: (signal, onProgress) => readCluster(consul, { datacenter: datacenter ?? settings.datacenter ?? undefined, signal, onProgress }),
+    servedReputationSha256: () => undefined,
     close: () => consul.close(),
   };
 }

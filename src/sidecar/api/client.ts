@@ -7,6 +7,8 @@ import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
+import { reputationsOf } from "../../beacon/reputation.js";
+import { believedStates, withReputations } from "../../beacon/reputation-views.js";
 import type { cluster } from "../../proto/messages.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
 import { ClusterServiceDefinition } from "./service-definition.js";
@@ -33,17 +35,30 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /** Verified between two turns of the event loop, so that a signal is heard. */
 const BATCH = 32;
 
+export interface Listing {
+  /** In the server's order, with scores computed here. */
+  views: NodeView[];
+  /** SHA-256 of the scores as the server computed them, in hex; undefined where it does not say. */
+  servedReputationSha256?: string;
+}
+
 /** In the server's order. Rejects with ApiError, code `cancelled` where the signal aborted. */
 export async function listNodes(options: ListOptions): Promise<NodeView[]> {
+  return (await listCluster(options)).views;
+}
+
+/** As listNodes. */
+export async function listCluster(options: ListOptions): Promise<Listing> {
   const { address, signal, keys = new KeyAdmission(), nowMs = Date.now, skewMs = DEFAULT_SKEW_MS } = options;
-  const { states } = await call(options);
+  const { states, reputation_sha256: served } = await call(options);
   const views: NodeView[] = [];
   for (const message of states ?? []) {
     if (views.length % BATCH === 0) await nextTurn();
     if (signal?.aborted === true) throw new ApiError("cancelled", address, `the listing from ${address} was cancelled`);
     views.push(viewOf(message, { keys, nowMs: nowMs(), skewMs }));
   }
-  return views;
+  const scored = withReputations(views, reputationsOf(believedStates(views)));
+  return served === undefined || served === null || served === "" ? { views: scored } : { views: scored, servedReputationSha256: served };
 }
 
 async function call({ address, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ListOptions): Promise<States> {

@@ -6,6 +6,8 @@ import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
 import { PinBook } from "../../beacon/pins.js";
 import { Registry } from "../../beacon/registry.js";
+import { reputationsOf } from "../../beacon/reputation.js";
+import { believedStates, withReputations } from "../../beacon/reputation-views.js";
 import { SERVICE_NAME } from "../../beacon/documents.js";
 import { learnPins, livenessOf, takeIn } from "../catalog.js";
 import { systemClock } from "../clock.js";
@@ -36,7 +38,7 @@ export async function readCluster(
   ]);
   onProgress(`verifying ${String(instances.value.length)} beacons`);
   await takeIn(instances.value, datacenter, registry, intake);
-  return viewsOf({
+  const views = viewsOf({
     nodes: nodes.value,
     sidecars: livenessOf(instances.value),
     registry,
@@ -44,4 +46,5 @@ export async function readCluster(
     states,
     monoMs: systemClock.monoMs(),
   });
+  return withReputations(views, reputationsOf(believedStates(views)));
 }

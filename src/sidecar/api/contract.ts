@@ -1,5 +1,5 @@
 /**
- * NodeView to the ancestor's NodeStateResponse. Pure. The readable fields are derived from the verified payload, so
+ * NodeViews to the ancestor's NodesStateResponse. Pure. The readable fields are derived from the verified payload, so
  * that an ancestor's client shows them; the sealed bytes go beside them, so that ours verifies for itself
  * (view-of.ts, the way back). Unknown is absent, a known zero is written. Units are the ancestor's: milliseconds,
  * percent, dollars for 10^9 bytes, Unix seconds.
@@ -7,11 +7,23 @@
 import type { Verified } from "../../beacon/envelope.js";
 import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
 import type { Beacon, NodeState } from "../../beacon/record.js";
+import { reputationsOf } from "../../beacon/reputation.js";
+import { reputationHash } from "../../beacon/reputation-document.js";
+import { believedStates } from "../../beacon/reputation-views.js";
 import type { cluster } from "../../proto/messages.js";
 
 export type NodeStateMessage = cluster.services.api.NodeStateResponse.$Properties;
+export type NodesStateMessage = cluster.services.api.NodesStateResponse.$Properties;
 export type BeaconMessage = cluster.services.api.BeaconMetadata.$Properties;
 type WorkloadMessage = cluster.services.api.WorkloadState.$Properties;
+
+/** With what a client's own scores over these records come to, if it computes like us. */
+export function listMessageOf(views: readonly NodeView[]): NodesStateMessage {
+  const states = believedStates(views);
+  const message: NodesStateMessage = { states: views.map(messageOf) };
+  if (states.length > 0) message.reputation_sha256 = reputationHash(reputationsOf(states));
+  return message;
+}
 
 /**
  * A node that is not believed has no `beacon` and no workloads, because an ancestor's client knows nothing of
@@ -44,6 +56,7 @@ export function beaconMessage(verified: Verified<Beacon>, reputation?: Reputatio
     reputation_score: reputation === undefined ? "" : reputation.score.toFixed(2),
     node_capabilities: [...record.capabilities],
   };
+  if (reputation !== undefined) message.reputation_observers = reputation.observers;
   if (record.latency !== undefined) message.latency_ms = record.latency.us / 1_000;
   if (record.jitterUs !== undefined) message.jitter_ms = record.jitterUs / 1_000;
   if (record.lossRatio !== undefined) message.packet_loss = percent(record.lossRatio);

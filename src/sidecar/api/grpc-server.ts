@@ -12,7 +12,7 @@ import { bindErrorOf, checkBind, formatHostPort } from "./bind-address.js";
 import { type Caller, CallerError, type CallerGuard, type Credentials } from "./caller.js";
 import { identitiesOf } from "./certificate-identity.js";
 import type { ClusterReader } from "./cluster-reader.js";
-import { messageOf } from "./contract.js";
+import { listMessageOf } from "./contract.js";
 import { NOT_YET } from "./not-yet.js";
 import { OpenCalls } from "./open-calls.js";
 import { reflectionService } from "./reflection.js";
@@ -121,7 +121,7 @@ export class GrpcApi {
     call.once("cancelled", () => gone.abort());
     try {
       const views = await this.options.reader.list({ signal: AbortSignal.any([gone.signal, this.#closing.signal]) });
-      done(null, { states: views.map(messageOf) });
+      done(null, listMessageOf(views));
     } catch (error) {
       // Either way the call has ended already and nobody reads this status.
       if (gone.signal.aborted || this.#closing.signal.aborted) return done({ code: status.CANCELLED, details: "ended before the answer" });

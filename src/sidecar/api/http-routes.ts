@@ -6,7 +6,7 @@ import type { Registry } from "prom-client";
 import { ancestorJson } from "./ancestor-json.js";
 import type { ClusterReader, Readiness } from "./cluster-reader.js";
 import type { Caller } from "./caller.js";
-import { messageOf } from "./contract.js";
+import { listMessageOf } from "./contract.js";
 import { NOT_YET } from "./not-yet.js";
 
 export interface RouteContext {
@@ -86,7 +86,7 @@ export function errorAnswer(status: number, error: string): Answer {
 
 async function list({ reader }: RouteContext, signal: AbortSignal): Promise<Answer> {
   const views = await reader.list({ signal });
-  return json(200, { response: ancestorJson({ states: views.map(messageOf) }) });
+  return json(200, { response: ancestorJson(listMessageOf(views)) });
 }
 
 async function metrics({ registry }: RouteContext): Promise<Answer> {

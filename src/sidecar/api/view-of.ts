@@ -2,8 +2,8 @@
  * A server's NodeStateResponse back to a NodeView, for clients, which believe sealed bytes only. Every number is
  * taken from what was verified here; the readable fields are compared with it, and a difference is tampering.
  * Not verifiable and therefore the server's word: node ID, address, `alive`, and a `trust` worse than our verdict
- * (the server holds pins and history that a client does not). `reputation_score` comes from observations that a
- * client has not seen, and without the number of observers, so it is not taken over.
+ * (the server holds pins and history that a client does not). `reputation_score` is not taken over: client.ts computes
+ * it from the states that were verified here.
  */
 import { BEACON, open, STATE, type Verified } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";

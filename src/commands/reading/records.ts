@@ -1,0 +1,37 @@
+/** The signed states of the believed nodes, read once: what reputations are computed from. */
+import type { Verified } from "../../beacon/envelope.js";
+import type { NodeState } from "../../beacon/record.js";
+import { believedStates } from "../../beacon/reputation-views.js";
+import { type ReadingFlags, readingFlags } from "./flags.js";
+import { openSource } from "./source.js";
+
+const { "grpc-addr": grpcAddr, consul, datacenter } = readingFlags;
+export const sourceFlags = { "grpc-addr": grpcAddr, consul, datacenter };
+
+export interface ReadRecords {
+  states: Verified<NodeState>[];
+  datacenter: string;
+  /** Unix milliseconds. */
+  readAtMs: number;
+  /** What the sidecar that served them computed from them. */
+  servedSha256: string | undefined;
+}
+
+/** A cluster without a believed node is an error: there is nothing to compute from. */
+export class NoRecordsError extends Error {
+  override readonly name = "NoRecordsError";
+  readonly code = "no-records";
+}
+
+/** Rejects like openSource and Source.read, and with NoRecordsError. */
+export async function readRecords(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: NodeJS.ProcessEnv): Promise<ReadRecords> {
+  const source = await openSource(flags, env);
+  try {
+    const states = believedStates(await source.read(new AbortController().signal, () => {}));
+    const [first] = states;
+    if (first === undefined) throw new NoRecordsError(`${source.name} shows no node whose signed state is believed here`);
+    return { states, datacenter: first.record.datacenter, readAtMs: Date.now(), servedSha256: source.servedReputationSha256() };
+  } finally {
+    source.close();
+  }
+}
