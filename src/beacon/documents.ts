@@ -11,6 +11,8 @@ const KV_ROOT = "ibrl/v1";
 export const NODES_PREFIX = `${KV_ROOT}/nodes/`;
 export const STATE_SUFFIX = "/state";
 
+export const DECISIONS_PREFIX = `${KV_ROOT}/decisions/`;
+
 export function stateKey(node: string): string {
   return `${NODES_PREFIX}${node}${STATE_SUFFIX}`;
 }

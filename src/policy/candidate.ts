@@ -5,10 +5,13 @@
  */
 import type { TrustState } from "../beacon/registry.js";
 
-/** The link from the candidate to what a policy places near. `state` is links.ts's word. */
+/** In this order in decision records: append only. `here` is the node itself, the others are links.ts' words. */
+export const LINK_FACT_STATES = ["unknown", "here", "agreed", "disputed", "unconfirmed", "estimated"] as const;
+
+/** The link from the candidate to what a policy places near. */
 export interface LinkFact {
-  state: "here" | "agreed" | "disputed" | "unconfirmed" | "estimated" | "unknown";
-  /** p50; 0 on the node itself, which is `here`. */
+  state: (typeof LINK_FACT_STATES)[number];
+  /** p50; 0 on the node itself. */
   latencyUs: number | undefined;
   /** Of round trips. */
   lossPpm: number | undefined;

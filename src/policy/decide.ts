@@ -12,9 +12,12 @@ import { candidatesOf, type ServiceNodes } from "./candidates.js";
 import { type Evaluation, type Evaluator, type Reasons, STATUS, STATUS_NAMES, type Status } from "./evaluator.js";
 import { worseOf } from "./json-evaluator.js";
 import { needsOf } from "./needs.js";
+import type { Range } from "./policy.js";
 import { Ranking } from "./ranking.js";
 
 export type Role = "cluster" | "spawn";
+/** What a replay brings: the scales of each policy's terms. */
+export type Scales = Partial<Record<Role, ReadonlyMap<string, Range>>>;
 /** At least one. Both: a spawn's policy never loosens the cluster's. */
 export type Policies = Partial<Record<Role, Evaluator>>;
 
@@ -48,6 +51,8 @@ export interface Applied {
 }
 
 export class Decision {
+  #indexOf: Map<string, number> | undefined;
+
   constructor(
     readonly table: CandidateTable,
     readonly applied: readonly Applied[],
@@ -68,8 +73,9 @@ export class Decision {
 
   /** Why, by each policy, the node stands where it does. Undefined for a node that was no candidate. */
   reasonsFor(node: string): { role: Role; reasons: Reasons }[] | undefined {
-    const index = this.table.candidates.findIndex((candidate) => candidate.node === node);
-    return index === -1 ? undefined : this.reasonsAt(index);
+    this.#indexOf ??= new Map(this.table.candidates.map((candidate, index) => [candidate.node, index]));
+    const index = this.#indexOf.get(node);
+    return index === undefined ? undefined : this.reasonsAt(index);
   }
 
   reasonsAt(index: number): { role: Role; reasons: Reasons }[] {
@@ -95,13 +101,13 @@ export async function decide({ nodes, policies, nowMs, request = {}, services }:
 }
 
 /** Over candidates that are there already: a replay, or a table that is used more than once. */
-export async function decideAmong(table: CandidateTable, policies: Policies, request: PlacementRequest, nowMs: number): Promise<Decision> {
+export async function decideAmong(table: CandidateTable, policies: Policies, request: PlacementRequest, nowMs: number, scales: Scales = {}): Promise<Decision> {
   const applied: Applied[] = [];
   let statuses: Uint8Array = new Uint8Array(table.size);
   for (const role of ["cluster", "spawn"] as const) {
     const evaluator = policies[role];
     if (evaluator === undefined) continue;
-    const evaluation = await evaluator.evaluate({ table, job: request.job, prior: statuses });
+    const evaluation = await evaluator.evaluate({ table, job: request.job, prior: statuses, ...(scales[role] === undefined ? {} : { scales: scales[role] }) });
     statuses = worseOf(statuses, evaluation.statuses);
     applied.push({ role, evaluator, evaluation });
   }

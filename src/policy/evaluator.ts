@@ -3,7 +3,7 @@
  * Verdicts and scores come for the whole batch; reasons only for the candidates that somebody asks about.
  */
 import type { CandidateTable } from "./candidate-table.js";
-import type { Handling, Mode, Policy } from "./policy.js";
+import type { Handling, Mode, Policy, Range } from "./policy.js";
 
 /** Better is smaller: a ranking orders by it first, and two policies combine by the larger. */
 export const STATUS = { eligible: 0, violating: 1, excluded: 2 } as const;
@@ -14,8 +14,9 @@ export const STATUS_NAMES = ["eligible", "violating", "excluded"] as const satis
 export const VERDICTS = ["pass", "fail", "unknown-passes", "unknown-fails"] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
-/** What a value is, for views: `us`, `ppm` and `microusd` are scaled for people there. */
-export type Unit = "us" | "ppm" | "microusd" | "microusd-per-gb" | "count" | "yes-no" | "score";
+/** What a value is: wording.ts scales it for people. `score` is in millionths. */
+export const UNITS = ["us", "ppm", "microusd", "microusd-per-gb", "count", "yes-no", "score"] as const;
+export type Unit = (typeof UNITS)[number];
 
 /** A rule as it was applied: the same for every candidate. */
 export interface RuleStatement {
@@ -95,12 +96,16 @@ export interface Batch {
   job: string | undefined;
   /** What another policy has decided already: scales are made over the candidates that are left. */
   prior: Uint8Array;
+  /** Scales by term, where a replay brings them; otherwise they are made over the candidates. */
+  scales?: ReadonlyMap<string, Range>;
 }
 
 export interface Evaluator {
   readonly identity: PolicyIdentity;
   /** What it asks of the cluster beyond each node's record stands there; undefined: nothing. */
   readonly policy: Policy | undefined;
+  /** What decision records carry, so that they can be replayed; undefined: they have its hash only. */
+  readonly file: { bytes: Uint8Array } | undefined;
   /** Statuses are this policy's own; `prior` only says who is still in question. */
   evaluate(batch: Batch): Evaluation | Promise<Evaluation>;
 }

@@ -18,7 +18,7 @@ export class JsonEvaluator implements Evaluator {
     this.#rules = rulesOf(file.policy);
   }
 
-  evaluate({ table, job, prior }: Batch): Evaluation {
+  evaluate({ table, job, prior, scales }: Batch): Evaluation {
     const { policy } = this;
     const applied = this.#rules.map((rule) => ({ rule, values: rule.column(table, job) }));
     const statuses = new Uint8Array(table.size);
@@ -29,7 +29,7 @@ export class JsonEvaluator implements Evaluator {
     }
     let terms: Term[] | undefined;
     let scores: Float64Array | undefined;
-    const madeTerms = (): Term[] => (terms ??= termsOf(policy, table, job, worseOf(prior, statuses)));
+    const madeTerms = (): Term[] => (terms ??= termsOf(policy, { table, job, prior: worseOf(prior, statuses), ...(scales === undefined ? {} : { scales }) }));
     return {
       statuses,
       violations,

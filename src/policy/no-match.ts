@@ -33,10 +33,9 @@ export function requireMatch(decision: Decision): Decision {
 export function turnedAway(decision: Decision): TurnedAway[] {
   return decision.all().filter(({ status }) => status === "excluded").map(({ candidate: { node } }) => ({
     node,
-    failures: decision.applied.flatMap(({ evaluator, evaluation }) => {
-      const index = decision.table.candidates.findIndex((candidate) => candidate.node === node);
-      return evaluation.reasonsFor(index).rules.filter(isBroken).map((result) => ({ policy: evaluator.identity.name, result }));
-    }),
+    failures: (decision.reasonsFor(node) ?? []).flatMap(({ reasons }, i) =>
+      reasons.rules.filter(isBroken).map((result) => ({ policy: decision.applied[i]?.evaluator.identity.name ?? "", result })),
+    ),
   }));
 }
 

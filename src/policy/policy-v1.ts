@@ -60,5 +60,5 @@ export function weightsOr25(given: Partial<Record<TermName, number | undefined>>
 }
 
 function limit<K extends string>(key: K, value: number | undefined, factor: number): { [P in K]?: number } {
-  return value === undefined || value === 0 ? {} : ({ [key]: Math.round(value * factor) } as { [P in K]: number });
+  return value === undefined || value === 0 ? {} : ({ [key]: Math.min(Number.MAX_SAFE_INTEGER, Math.round(value * factor)) } as { [P in K]: number });
 }

@@ -99,9 +99,14 @@ function rebalanceOf({ min_gain, hold_s = 300, cooldown_s = 3_600, max_parallel 
 }
 
 function range<K extends TermName>(term: K, given: Range | undefined, factor: number): Partial<Record<TermName, Range>> {
-  return given === undefined ? {} : { [term]: { best: Math.round(given.best * factor), worst: Math.round(given.worst * factor) } };
+  return given === undefined ? {} : { [term]: { best: rounded(given.best * factor), worst: rounded(given.worst * factor) } };
 }
 
 function units<K extends string>(key: K, value: number | undefined, factor: number): { [P in K]?: number } {
-  return value === undefined ? {} : ({ [key]: Math.round(value * factor) } as { [P in K]: number });
+  return value === undefined ? {} : ({ [key]: rounded(value * factor) } as { [P in K]: number });
+}
+
+/** A limit beyond what a record can say is no limit: the largest exact integer. */
+function rounded(value: number): number {
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.round(value));
 }

@@ -4,7 +4,7 @@
  * that the same facts give the same score on every machine.
  */
 import type { CandidateTable, Column } from "./candidate-table.js";
-import { STATUS, type TermStatement, type TieBreak, type Unit } from "./evaluator.js";
+import { type Batch, STATUS, type TermStatement, type TieBreak, type Unit } from "./evaluator.js";
 import type { Policy, Preference, Range, Subject, TermName } from "./policy.js";
 import { TERMS } from "./policy.js";
 import { copiesColumn, FACTS, linkColumn, reputationColumn, type Rule } from "./rules.js";
@@ -41,15 +41,15 @@ const PREFERRED: Record<Preference, TermName> = {
   short_queue: "queue", near_link: "link", few_copies: "spread",
 };
 
-/** `statuses` says who is still in question: scales are made over the eligible, or where there are none over the violators. */
-export function termsOf(policy: Policy, table: CandidateTable, job: string | undefined, statuses: Uint8Array): Term[] {
+/** `prior` says who is still in question: scales are made over the eligible, or where there are none over the violators. */
+export function termsOf(policy: Policy, { table, job, prior: statuses, scales }: Batch): Term[] {
   const counted = statuses.includes(STATUS.eligible) ? STATUS.eligible : STATUS.violating;
   return TERMS.flatMap((name) => {
     const weight = policy.scoring.weights[name];
     const kind = KINDS[name];
     const values = kind.column(policy)?.(table, job);
     if (weight === 0 || values === undefined) return [];
-    const range = policy.scoring.ranges[name] ?? rangeOver(values, statuses, counted, kind.higherIsBetter === true);
+    const range = policy.scoring.ranges[name] ?? scales?.get(name) ?? rangeOver(values, statuses, counted, kind.higherIsBetter === true);
     return [{ values, statement: { name, unit: kind.unit, weight, unknown: policy.unknown[kind.subject], ...range } }];
   });
 }

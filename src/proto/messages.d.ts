@@ -2442,5 +2442,896 @@ export namespace ibrl {
             /** Shape of an ExchangeChunk. */
             type $Shape = ibrl.v1.ExchangeChunk.$Properties;
         }
+
+        /**
+         * Properties of a Decision.
+         * @deprecated Use ibrl.v1.Decision.$Properties instead.
+         */
+        interface IDecision extends ibrl.v1.Decision.$Properties {
+        }
+
+        /** Represents a Decision. */
+        class Decision {
+
+            /**
+             * Constructs a new Decision.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Decision.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Decision node. */
+            node: string;
+
+            /** Decision datacenter. */
+            datacenter: string;
+
+            /** Decision decided_at_ms. */
+            decided_at_ms: (number|Long);
+
+            /** Decision job. */
+            job: string;
+
+            /** Decision policies. */
+            policies: ibrl.v1.DecisionPolicy.$Properties[];
+
+            /** Decision targets. */
+            targets: ibrl.v1.DecisionTarget.$Properties[];
+
+            /** Decision copies. */
+            copies: ibrl.v1.DecisionCopies.$Properties[];
+
+            /** Decision disputed_links. */
+            disputed_links: boolean;
+
+            /** Decision candidates. */
+            candidates: ibrl.v1.DecisionCandidate.$Properties[];
+
+            /** Decision eligible. */
+            eligible: number;
+
+            /** Decision violating. */
+            violating: number;
+
+            /** Decision excluded. */
+            excluded: number;
+
+            /** Decision rest. */
+            rest: Uint8Array;
+
+            /** Decision rest_hash. */
+            rest_hash: Uint8Array;
+
+            /**
+             * Encodes the specified Decision message. Does not implicitly {@link ibrl.v1.Decision.verify|verify} messages.
+             * @param message Decision message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Decision.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a Decision message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Decision & ibrl.v1.Decision.$Shape} Decision
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Decision & ibrl.v1.Decision.$Shape;
+        }
+
+        namespace Decision {
+
+            /** Properties of a Decision. */
+            interface $Properties {
+
+                /** Decision node */
+                node?: (string|null);
+
+                /** Decision datacenter */
+                datacenter?: (string|null);
+
+                /** Decision decided_at_ms */
+                decided_at_ms?: (number|Long|null);
+
+                /** Decision job */
+                job?: (string|null);
+
+                /** Decision policies */
+                policies?: (ibrl.v1.DecisionPolicy.$Properties[]|null);
+
+                /** Decision targets */
+                targets?: (ibrl.v1.DecisionTarget.$Properties[]|null);
+
+                /** Decision copies */
+                copies?: (ibrl.v1.DecisionCopies.$Properties[]|null);
+
+                /** Decision disputed_links */
+                disputed_links?: (boolean|null);
+
+                /** Decision candidates */
+                candidates?: (ibrl.v1.DecisionCandidate.$Properties[]|null);
+
+                /** Decision eligible */
+                eligible?: (number|null);
+
+                /** Decision violating */
+                violating?: (number|null);
+
+                /** Decision excluded */
+                excluded?: (number|null);
+
+                /** Decision rest */
+                rest?: (Uint8Array|null);
+
+                /** Decision rest_hash */
+                rest_hash?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a Decision. */
+            type $Shape = ibrl.v1.Decision.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionPolicy.
+         * @deprecated Use ibrl.v1.DecisionPolicy.$Properties instead.
+         */
+        interface IDecisionPolicy extends ibrl.v1.DecisionPolicy.$Properties {
+        }
+
+        /** Represents a DecisionPolicy. */
+        class DecisionPolicy {
+
+            /**
+             * Constructs a new DecisionPolicy.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionPolicy.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionPolicy role. */
+            role: number;
+
+            /** DecisionPolicy name. */
+            name: string;
+
+            /** DecisionPolicy permissive. */
+            permissive: boolean;
+
+            /** DecisionPolicy hash. */
+            hash: Uint8Array;
+
+            /** DecisionPolicy file. */
+            file: Uint8Array;
+
+            /** DecisionPolicy rules. */
+            rules: ibrl.v1.DecisionRule.$Properties[];
+
+            /** DecisionPolicy terms. */
+            terms: ibrl.v1.DecisionTerm.$Properties[];
+
+            /**
+             * Encodes the specified DecisionPolicy message. Does not implicitly {@link ibrl.v1.DecisionPolicy.verify|verify} messages.
+             * @param message DecisionPolicy message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionPolicy.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionPolicy message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionPolicy & ibrl.v1.DecisionPolicy.$Shape} DecisionPolicy
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionPolicy & ibrl.v1.DecisionPolicy.$Shape;
+        }
+
+        namespace DecisionPolicy {
+
+            /** Properties of a DecisionPolicy. */
+            interface $Properties {
+
+                /** DecisionPolicy role */
+                role?: (number|null);
+
+                /** DecisionPolicy name */
+                name?: (string|null);
+
+                /** DecisionPolicy permissive */
+                permissive?: (boolean|null);
+
+                /** DecisionPolicy hash */
+                hash?: (Uint8Array|null);
+
+                /** DecisionPolicy file */
+                file?: (Uint8Array|null);
+
+                /** DecisionPolicy rules */
+                rules?: (ibrl.v1.DecisionRule.$Properties[]|null);
+
+                /** DecisionPolicy terms */
+                terms?: (ibrl.v1.DecisionTerm.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionPolicy. */
+            type $Shape = ibrl.v1.DecisionPolicy.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionRule.
+         * @deprecated Use ibrl.v1.DecisionRule.$Properties instead.
+         */
+        interface IDecisionRule extends ibrl.v1.DecisionRule.$Properties {
+        }
+
+        /** Represents a DecisionRule. */
+        class DecisionRule {
+
+            /**
+             * Constructs a new DecisionRule.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionRule.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionRule name. */
+            name: string;
+
+            /** DecisionRule unit. */
+            unit: string;
+
+            /** DecisionRule minimum. */
+            minimum: boolean;
+
+            /** DecisionRule limit. */
+            limit: (number|Long);
+
+            /** DecisionRule unknown_passes. */
+            unknown_passes: boolean;
+
+            /**
+             * Encodes the specified DecisionRule message. Does not implicitly {@link ibrl.v1.DecisionRule.verify|verify} messages.
+             * @param message DecisionRule message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionRule.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionRule message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionRule & ibrl.v1.DecisionRule.$Shape} DecisionRule
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionRule & ibrl.v1.DecisionRule.$Shape;
+        }
+
+        namespace DecisionRule {
+
+            /** Properties of a DecisionRule. */
+            interface $Properties {
+
+                /** DecisionRule name */
+                name?: (string|null);
+
+                /** DecisionRule unit */
+                unit?: (string|null);
+
+                /** DecisionRule minimum */
+                minimum?: (boolean|null);
+
+                /** DecisionRule limit */
+                limit?: (number|Long|null);
+
+                /** DecisionRule unknown_passes */
+                unknown_passes?: (boolean|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionRule. */
+            type $Shape = ibrl.v1.DecisionRule.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionTerm.
+         * @deprecated Use ibrl.v1.DecisionTerm.$Properties instead.
+         */
+        interface IDecisionTerm extends ibrl.v1.DecisionTerm.$Properties {
+        }
+
+        /** Represents a DecisionTerm. */
+        class DecisionTerm {
+
+            /**
+             * Constructs a new DecisionTerm.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionTerm.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionTerm name. */
+            name: string;
+
+            /** DecisionTerm unit. */
+            unit: string;
+
+            /** DecisionTerm weight_ppm. */
+            weight_ppm: (number|Long);
+
+            /** DecisionTerm best. */
+            best?: (number|Long|null);
+
+            /** DecisionTerm worst. */
+            worst?: (number|Long|null);
+
+            /** DecisionTerm unknown_neutral. */
+            unknown_neutral: boolean;
+
+            /**
+             * Encodes the specified DecisionTerm message. Does not implicitly {@link ibrl.v1.DecisionTerm.verify|verify} messages.
+             * @param message DecisionTerm message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionTerm.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionTerm message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionTerm & ibrl.v1.DecisionTerm.$Shape} DecisionTerm
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionTerm & ibrl.v1.DecisionTerm.$Shape;
+        }
+
+        namespace DecisionTerm {
+
+            /** Properties of a DecisionTerm. */
+            interface $Properties {
+
+                /** DecisionTerm name */
+                name?: (string|null);
+
+                /** DecisionTerm unit */
+                unit?: (string|null);
+
+                /** DecisionTerm weight_ppm */
+                weight_ppm?: (number|Long|null);
+
+                /** DecisionTerm best */
+                best?: (number|Long|null);
+
+                /** DecisionTerm worst */
+                worst?: (number|Long|null);
+
+                /** DecisionTerm unknown_neutral */
+                unknown_neutral?: (boolean|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionTerm. */
+            type $Shape = ibrl.v1.DecisionTerm.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionTarget.
+         * @deprecated Use ibrl.v1.DecisionTarget.$Properties instead.
+         */
+        interface IDecisionTarget extends ibrl.v1.DecisionTarget.$Properties {
+        }
+
+        /** Represents a DecisionTarget. */
+        class DecisionTarget {
+
+            /**
+             * Constructs a new DecisionTarget.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionTarget.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionTarget node. */
+            node: string;
+
+            /** DecisionTarget service. */
+            service: string;
+
+            /**
+             * Encodes the specified DecisionTarget message. Does not implicitly {@link ibrl.v1.DecisionTarget.verify|verify} messages.
+             * @param message DecisionTarget message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionTarget.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionTarget message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionTarget & ibrl.v1.DecisionTarget.$Shape} DecisionTarget
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionTarget & ibrl.v1.DecisionTarget.$Shape;
+        }
+
+        namespace DecisionTarget {
+
+            /** Properties of a DecisionTarget. */
+            interface $Properties {
+
+                /** DecisionTarget node */
+                node?: (string|null);
+
+                /** DecisionTarget service */
+                service?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionTarget. */
+            type $Shape = ibrl.v1.DecisionTarget.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionCopies.
+         * @deprecated Use ibrl.v1.DecisionCopies.$Properties instead.
+         */
+        interface IDecisionCopies extends ibrl.v1.DecisionCopies.$Properties {
+        }
+
+        /** Represents a DecisionCopies. */
+        class DecisionCopies {
+
+            /**
+             * Constructs a new DecisionCopies.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionCopies.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionCopies by. */
+            by: string;
+
+            /** DecisionCopies nearer_than_us. */
+            nearer_than_us?: (number|Long|null);
+
+            /** DecisionCopies jobs. */
+            jobs: string[];
+
+            /**
+             * Encodes the specified DecisionCopies message. Does not implicitly {@link ibrl.v1.DecisionCopies.verify|verify} messages.
+             * @param message DecisionCopies message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionCopies.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionCopies message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionCopies & ibrl.v1.DecisionCopies.$Shape} DecisionCopies
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionCopies & ibrl.v1.DecisionCopies.$Shape;
+        }
+
+        namespace DecisionCopies {
+
+            /** Properties of a DecisionCopies. */
+            interface $Properties {
+
+                /** DecisionCopies by */
+                by?: (string|null);
+
+                /** DecisionCopies nearer_than_us */
+                nearer_than_us?: (number|Long|null);
+
+                /** DecisionCopies jobs */
+                jobs?: (string[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionCopies. */
+            type $Shape = ibrl.v1.DecisionCopies.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionCandidate.
+         * @deprecated Use ibrl.v1.DecisionCandidate.$Properties instead.
+         */
+        interface IDecisionCandidate extends ibrl.v1.DecisionCandidate.$Properties {
+        }
+
+        /** Represents a DecisionCandidate. */
+        class DecisionCandidate {
+
+            /**
+             * Constructs a new DecisionCandidate.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionCandidate.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionCandidate node. */
+            node: string;
+
+            /** DecisionCandidate datacenter. */
+            datacenter: string;
+
+            /** DecisionCandidate public_key. */
+            public_key: Uint8Array;
+
+            /** DecisionCandidate beacon_hash. */
+            beacon_hash: Uint8Array;
+
+            /** DecisionCandidate state_hash. */
+            state_hash: Uint8Array;
+
+            /** DecisionCandidate trust. */
+            trust: number;
+
+            /** DecisionCandidate alive. */
+            alive?: (boolean|null);
+
+            /** DecisionCandidate latency_us. */
+            latency_us?: (number|Long|null);
+
+            /** DecisionCandidate latency_estimated. */
+            latency_estimated: boolean;
+
+            /** DecisionCandidate jitter_us. */
+            jitter_us?: (number|Long|null);
+
+            /** DecisionCandidate loss_ppm. */
+            loss_ppm?: (number|null);
+
+            /** DecisionCandidate queue_depth. */
+            queue_depth?: (number|null);
+
+            /** DecisionCandidate price_microusd_per_gb. */
+            price_microusd_per_gb?: (number|Long|null);
+
+            /** DecisionCandidate reputation_ppm. */
+            reputation_ppm?: (number|null);
+
+            /** DecisionCandidate declared_reputation_ppm. */
+            declared_reputation_ppm?: (number|null);
+
+            /** DecisionCandidate capability_bits. */
+            capability_bits?: (number|null);
+
+            /** DecisionCandidate capability_names. */
+            capability_names: string[];
+
+            /** DecisionCandidate workloads. */
+            workloads?: (number|null);
+
+            /** DecisionCandidate disputed_links. */
+            disputed_links?: (number|null);
+
+            /** DecisionCandidate links. */
+            links: ibrl.v1.DecisionLink.$Properties[];
+
+            /** DecisionCandidate copies. */
+            copies: number[];
+
+            /** DecisionCandidate status. */
+            status: number;
+
+            /** DecisionCandidate score_ppm. */
+            score_ppm: (number|Long);
+
+            /** DecisionCandidate verdicts. */
+            verdicts: Uint8Array;
+
+            /** DecisionCandidate term_scores_ppm. */
+            term_scores_ppm: number[];
+
+            /** DecisionCandidate said. */
+            said: string[];
+
+            /**
+             * Encodes the specified DecisionCandidate message. Does not implicitly {@link ibrl.v1.DecisionCandidate.verify|verify} messages.
+             * @param message DecisionCandidate message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionCandidate.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionCandidate message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionCandidate & ibrl.v1.DecisionCandidate.$Shape} DecisionCandidate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionCandidate & ibrl.v1.DecisionCandidate.$Shape;
+        }
+
+        namespace DecisionCandidate {
+
+            /** Properties of a DecisionCandidate. */
+            interface $Properties {
+
+                /** DecisionCandidate node */
+                node?: (string|null);
+
+                /** DecisionCandidate datacenter */
+                datacenter?: (string|null);
+
+                /** DecisionCandidate public_key */
+                public_key?: (Uint8Array|null);
+
+                /** DecisionCandidate beacon_hash */
+                beacon_hash?: (Uint8Array|null);
+
+                /** DecisionCandidate state_hash */
+                state_hash?: (Uint8Array|null);
+
+                /** DecisionCandidate trust */
+                trust?: (number|null);
+
+                /** DecisionCandidate alive */
+                alive?: (boolean|null);
+
+                /** DecisionCandidate latency_us */
+                latency_us?: (number|Long|null);
+
+                /** DecisionCandidate latency_estimated */
+                latency_estimated?: (boolean|null);
+
+                /** DecisionCandidate jitter_us */
+                jitter_us?: (number|Long|null);
+
+                /** DecisionCandidate loss_ppm */
+                loss_ppm?: (number|null);
+
+                /** DecisionCandidate queue_depth */
+                queue_depth?: (number|null);
+
+                /** DecisionCandidate price_microusd_per_gb */
+                price_microusd_per_gb?: (number|Long|null);
+
+                /** DecisionCandidate reputation_ppm */
+                reputation_ppm?: (number|null);
+
+                /** DecisionCandidate declared_reputation_ppm */
+                declared_reputation_ppm?: (number|null);
+
+                /** DecisionCandidate capability_bits */
+                capability_bits?: (number|null);
+
+                /** DecisionCandidate capability_names */
+                capability_names?: (string[]|null);
+
+                /** DecisionCandidate workloads */
+                workloads?: (number|null);
+
+                /** DecisionCandidate disputed_links */
+                disputed_links?: (number|null);
+
+                /** DecisionCandidate links */
+                links?: (ibrl.v1.DecisionLink.$Properties[]|null);
+
+                /** DecisionCandidate copies */
+                copies?: (number[]|null);
+
+                /** DecisionCandidate status */
+                status?: (number|null);
+
+                /** DecisionCandidate score_ppm */
+                score_ppm?: (number|Long|null);
+
+                /** DecisionCandidate verdicts */
+                verdicts?: (Uint8Array|null);
+
+                /** DecisionCandidate term_scores_ppm */
+                term_scores_ppm?: (number[]|null);
+
+                /** DecisionCandidate said */
+                said?: (string[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionCandidate. */
+            type $Shape = ibrl.v1.DecisionCandidate.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionLink.
+         * @deprecated Use ibrl.v1.DecisionLink.$Properties instead.
+         */
+        interface IDecisionLink extends ibrl.v1.DecisionLink.$Properties {
+        }
+
+        /** Represents a DecisionLink. */
+        class DecisionLink {
+
+            /**
+             * Constructs a new DecisionLink.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionLink.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionLink state. */
+            state: number;
+
+            /** DecisionLink latency_us. */
+            latency_us?: (number|Long|null);
+
+            /** DecisionLink loss_ppm. */
+            loss_ppm?: (number|null);
+
+            /**
+             * Encodes the specified DecisionLink message. Does not implicitly {@link ibrl.v1.DecisionLink.verify|verify} messages.
+             * @param message DecisionLink message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionLink.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionLink message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionLink & ibrl.v1.DecisionLink.$Shape} DecisionLink
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionLink & ibrl.v1.DecisionLink.$Shape;
+        }
+
+        namespace DecisionLink {
+
+            /** Properties of a DecisionLink. */
+            interface $Properties {
+
+                /** DecisionLink state */
+                state?: (number|null);
+
+                /** DecisionLink latency_us */
+                latency_us?: (number|Long|null);
+
+                /** DecisionLink loss_ppm */
+                loss_ppm?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionLink. */
+            type $Shape = ibrl.v1.DecisionLink.$Properties;
+        }
+
+        /**
+         * Properties of a Policy.
+         * @deprecated Use ibrl.v1.Policy.$Properties instead.
+         */
+        interface IPolicy extends ibrl.v1.Policy.$Properties {
+        }
+
+        /** Represents a Policy. */
+        class Policy {
+
+            /**
+             * Constructs a new Policy.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Policy.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Policy name. */
+            name: string;
+
+            /** Policy kind. */
+            kind: number;
+
+            /** Policy hash. */
+            hash: Uint8Array;
+
+            /** Policy size_bytes. */
+            size_bytes: number;
+
+            /** Policy put_at_ms. */
+            put_at_ms: (number|Long);
+
+            /** Policy put_by. */
+            put_by: string;
+
+            /**
+             * Encodes the specified Policy message. Does not implicitly {@link ibrl.v1.Policy.verify|verify} messages.
+             * @param message Policy message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Policy.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a Policy message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Policy & ibrl.v1.Policy.$Shape} Policy
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Policy & ibrl.v1.Policy.$Shape;
+        }
+
+        namespace Policy {
+
+            /** Properties of a Policy. */
+            interface $Properties {
+
+                /** Policy name */
+                name?: (string|null);
+
+                /** Policy kind */
+                kind?: (number|null);
+
+                /** Policy hash */
+                hash?: (Uint8Array|null);
+
+                /** Policy size_bytes */
+                size_bytes?: (number|null);
+
+                /** Policy put_at_ms */
+                put_at_ms?: (number|Long|null);
+
+                /** Policy put_by */
+                put_by?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a Policy. */
+            type $Shape = ibrl.v1.Policy.$Properties;
+        }
     }
 }

@@ -6590,6 +6590,2588 @@ export const ibrl = $root.ibrl = (() => {
             return ExchangeChunk;
         })();
 
+        v1.Decision = (function() {
+
+            /**
+             * Properties of a Decision.
+             * @typedef {Object} ibrl.v1.Decision.$Properties
+             * @property {string|null} [node] Decision node
+             * @property {string|null} [datacenter] Decision datacenter
+             * @property {number|Long|null} [decided_at_ms] Decision decided_at_ms
+             * @property {string|null} [job] Decision job
+             * @property {Array.<ibrl.v1.DecisionPolicy.$Properties>|null} [policies] Decision policies
+             * @property {Array.<ibrl.v1.DecisionTarget.$Properties>|null} [targets] Decision targets
+             * @property {Array.<ibrl.v1.DecisionCopies.$Properties>|null} [copies] Decision copies
+             * @property {boolean|null} [disputed_links] Decision disputed_links
+             * @property {Array.<ibrl.v1.DecisionCandidate.$Properties>|null} [candidates] Decision candidates
+             * @property {number|null} [eligible] Decision eligible
+             * @property {number|null} [violating] Decision violating
+             * @property {number|null} [excluded] Decision excluded
+             * @property {Uint8Array|null} [rest] Decision rest
+             * @property {Uint8Array|null} [rest_hash] Decision rest_hash
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a Decision.
+             * @memberof ibrl.v1
+             * @interface IDecision
+             * @augments ibrl.v1.Decision.$Properties
+             * @deprecated Use ibrl.v1.Decision.$Properties instead.
+             */
+
+            /**
+             * Shape of a Decision.
+             * @typedef {ibrl.v1.Decision.$Properties} ibrl.v1.Decision.$Shape
+             */
+
+            /**
+             * Constructs a new Decision.
+             * @memberof ibrl.v1
+             * @classdesc Represents a Decision.
+             * @constructor
+             * @param {ibrl.v1.Decision.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Decision = function (properties) {
+                this.policies = [];
+                this.targets = [];
+                this.copies = [];
+                this.candidates = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Decision node.
+             * @member {string} node
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.node = "";
+
+            /**
+             * Decision datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.datacenter = "";
+
+            /**
+             * Decision decided_at_ms.
+             * @member {number|Long} decided_at_ms
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.decided_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Decision job.
+             * @member {string} job
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.job = "";
+
+            /**
+             * Decision policies.
+             * @member {Array.<ibrl.v1.DecisionPolicy.$Properties>} policies
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.policies = $util.emptyArray;
+
+            /**
+             * Decision targets.
+             * @member {Array.<ibrl.v1.DecisionTarget.$Properties>} targets
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.targets = $util.emptyArray;
+
+            /**
+             * Decision copies.
+             * @member {Array.<ibrl.v1.DecisionCopies.$Properties>} copies
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.copies = $util.emptyArray;
+
+            /**
+             * Decision disputed_links.
+             * @member {boolean} disputed_links
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.disputed_links = false;
+
+            /**
+             * Decision candidates.
+             * @member {Array.<ibrl.v1.DecisionCandidate.$Properties>} candidates
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.candidates = $util.emptyArray;
+
+            /**
+             * Decision eligible.
+             * @member {number} eligible
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.eligible = 0;
+
+            /**
+             * Decision violating.
+             * @member {number} violating
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.violating = 0;
+
+            /**
+             * Decision excluded.
+             * @member {number} excluded
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.excluded = 0;
+
+            /**
+             * Decision rest.
+             * @member {Uint8Array} rest
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.rest = $util.newBuffer([]);
+
+            /**
+             * Decision rest_hash.
+             * @member {Uint8Array} rest_hash
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.rest_hash = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified Decision message. Does not implicitly {@link ibrl.v1.Decision.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Decision
+             * @static
+             * @param {ibrl.v1.Decision.$Properties} message Decision message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Decision.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.decided_at_ms != null && $Object.hasOwnProperty.call(message, "decided_at_ms") && (typeof message.decided_at_ms === "object" ? message.decided_at_ms.low || message.decided_at_ms.high : message.decided_at_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.decided_at_ms);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.job);
+                if (message.policies != null && message.policies.length)
+                    for (let i = 0; i < message.policies.length; ++i)
+                        $root.ibrl.v1.DecisionPolicy.encode(message.policies[i], writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
+                if (message.targets != null && message.targets.length)
+                    for (let i = 0; i < message.targets.length; ++i)
+                        $root.ibrl.v1.DecisionTarget.encode(message.targets[i], writer.uint32(/* id 6, wireType 2 =*/50).fork(), _depth + 1).ldelim();
+                if (message.copies != null && message.copies.length)
+                    for (let i = 0; i < message.copies.length; ++i)
+                        $root.ibrl.v1.DecisionCopies.encode(message.copies[i], writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
+                if (message.disputed_links != null && $Object.hasOwnProperty.call(message, "disputed_links") && message.disputed_links !== false)
+                    writer.uint32(/* id 8, wireType 0 =*/64).bool(message.disputed_links);
+                if (message.candidates != null && message.candidates.length)
+                    for (let i = 0; i < message.candidates.length; ++i)
+                        $root.ibrl.v1.DecisionCandidate.encode(message.candidates[i], writer.uint32(/* id 9, wireType 2 =*/74).fork(), _depth + 1).ldelim();
+                if (message.eligible != null && $Object.hasOwnProperty.call(message, "eligible") && message.eligible !== 0)
+                    writer.uint32(/* id 10, wireType 0 =*/80).uint32(message.eligible);
+                if (message.violating != null && $Object.hasOwnProperty.call(message, "violating") && message.violating !== 0)
+                    writer.uint32(/* id 11, wireType 0 =*/88).uint32(message.violating);
+                if (message.excluded != null && $Object.hasOwnProperty.call(message, "excluded") && message.excluded !== 0)
+                    writer.uint32(/* id 12, wireType 0 =*/96).uint32(message.excluded);
+                if (message.rest != null && $Object.hasOwnProperty.call(message, "rest") && message.rest.length)
+                    writer.uint32(/* id 13, wireType 2 =*/106).bytes(message.rest);
+                if (message.rest_hash != null && $Object.hasOwnProperty.call(message, "rest_hash") && message.rest_hash.length)
+                    writer.uint32(/* id 14, wireType 2 =*/114).bytes(message.rest_hash);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a Decision message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Decision
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Decision & ibrl.v1.Decision.$Shape} Decision
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Decision.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Decision();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.decided_at_ms = value;
+                            else
+                                delete message.decided_at_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.policies && message.policies.length))
+                                message.policies = [];
+                            message.policies.push($root.ibrl.v1.DecisionPolicy.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.targets && message.targets.length))
+                                message.targets = [];
+                            message.targets.push($root.ibrl.v1.DecisionTarget.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.copies && message.copies.length))
+                                message.copies = [];
+                            message.copies.push($root.ibrl.v1.DecisionCopies.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.disputed_links = value;
+                            else
+                                delete message.disputed_links;
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.candidates && message.candidates.length))
+                                message.candidates = [];
+                            message.candidates.push($root.ibrl.v1.DecisionCandidate.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.eligible = value;
+                            else
+                                delete message.eligible;
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.violating = value;
+                            else
+                                delete message.violating;
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.excluded = value;
+                            else
+                                delete message.excluded;
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.rest = value;
+                            else
+                                delete message.rest;
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.rest_hash = value;
+                            else
+                                delete message.rest_hash;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Decision;
+        })();
+
+        v1.DecisionPolicy = (function() {
+
+            /**
+             * Properties of a DecisionPolicy.
+             * @typedef {Object} ibrl.v1.DecisionPolicy.$Properties
+             * @property {number|null} [role] DecisionPolicy role
+             * @property {string|null} [name] DecisionPolicy name
+             * @property {boolean|null} [permissive] DecisionPolicy permissive
+             * @property {Uint8Array|null} [hash] DecisionPolicy hash
+             * @property {Uint8Array|null} [file] DecisionPolicy file
+             * @property {Array.<ibrl.v1.DecisionRule.$Properties>|null} [rules] DecisionPolicy rules
+             * @property {Array.<ibrl.v1.DecisionTerm.$Properties>|null} [terms] DecisionPolicy terms
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionPolicy.
+             * @memberof ibrl.v1
+             * @interface IDecisionPolicy
+             * @augments ibrl.v1.DecisionPolicy.$Properties
+             * @deprecated Use ibrl.v1.DecisionPolicy.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionPolicy.
+             * @typedef {ibrl.v1.DecisionPolicy.$Properties} ibrl.v1.DecisionPolicy.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionPolicy.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionPolicy.
+             * @constructor
+             * @param {ibrl.v1.DecisionPolicy.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionPolicy = function (properties) {
+                this.rules = [];
+                this.terms = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionPolicy role.
+             * @member {number} role
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.role = 0;
+
+            /**
+             * DecisionPolicy name.
+             * @member {string} name
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.name = "";
+
+            /**
+             * DecisionPolicy permissive.
+             * @member {boolean} permissive
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.permissive = false;
+
+            /**
+             * DecisionPolicy hash.
+             * @member {Uint8Array} hash
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.hash = $util.newBuffer([]);
+
+            /**
+             * DecisionPolicy file.
+             * @member {Uint8Array} file
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.file = $util.newBuffer([]);
+
+            /**
+             * DecisionPolicy rules.
+             * @member {Array.<ibrl.v1.DecisionRule.$Properties>} rules
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.rules = $util.emptyArray;
+
+            /**
+             * DecisionPolicy terms.
+             * @member {Array.<ibrl.v1.DecisionTerm.$Properties>} terms
+             * @memberof ibrl.v1.DecisionPolicy
+             * @instance
+             */
+            DecisionPolicy.prototype.terms = $util.emptyArray;
+
+            /**
+             * Encodes the specified DecisionPolicy message. Does not implicitly {@link ibrl.v1.DecisionPolicy.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionPolicy
+             * @static
+             * @param {ibrl.v1.DecisionPolicy.$Properties} message DecisionPolicy message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionPolicy.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.role != null && $Object.hasOwnProperty.call(message, "role") && message.role !== 0)
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.role);
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.name);
+                if (message.permissive != null && $Object.hasOwnProperty.call(message, "permissive") && message.permissive !== false)
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.permissive);
+                if (message.hash != null && $Object.hasOwnProperty.call(message, "hash") && message.hash.length)
+                    writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.hash);
+                if (message.file != null && $Object.hasOwnProperty.call(message, "file") && message.file.length)
+                    writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.file);
+                if (message.rules != null && message.rules.length)
+                    for (let i = 0; i < message.rules.length; ++i)
+                        $root.ibrl.v1.DecisionRule.encode(message.rules[i], writer.uint32(/* id 6, wireType 2 =*/50).fork(), _depth + 1).ldelim();
+                if (message.terms != null && message.terms.length)
+                    for (let i = 0; i < message.terms.length; ++i)
+                        $root.ibrl.v1.DecisionTerm.encode(message.terms[i], writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionPolicy message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionPolicy
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionPolicy & ibrl.v1.DecisionPolicy.$Shape} DecisionPolicy
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionPolicy.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionPolicy();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.role = value;
+                            else
+                                delete message.role;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.permissive = value;
+                            else
+                                delete message.permissive;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.hash = value;
+                            else
+                                delete message.hash;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.file = value;
+                            else
+                                delete message.file;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.rules && message.rules.length))
+                                message.rules = [];
+                            message.rules.push($root.ibrl.v1.DecisionRule.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.terms && message.terms.length))
+                                message.terms = [];
+                            message.terms.push($root.ibrl.v1.DecisionTerm.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionPolicy;
+        })();
+
+        v1.DecisionRule = (function() {
+
+            /**
+             * Properties of a DecisionRule.
+             * @typedef {Object} ibrl.v1.DecisionRule.$Properties
+             * @property {string|null} [name] DecisionRule name
+             * @property {string|null} [unit] DecisionRule unit
+             * @property {boolean|null} [minimum] DecisionRule minimum
+             * @property {number|Long|null} [limit] DecisionRule limit
+             * @property {boolean|null} [unknown_passes] DecisionRule unknown_passes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionRule.
+             * @memberof ibrl.v1
+             * @interface IDecisionRule
+             * @augments ibrl.v1.DecisionRule.$Properties
+             * @deprecated Use ibrl.v1.DecisionRule.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionRule.
+             * @typedef {ibrl.v1.DecisionRule.$Properties} ibrl.v1.DecisionRule.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionRule.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionRule.
+             * @constructor
+             * @param {ibrl.v1.DecisionRule.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionRule = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionRule name.
+             * @member {string} name
+             * @memberof ibrl.v1.DecisionRule
+             * @instance
+             */
+            DecisionRule.prototype.name = "";
+
+            /**
+             * DecisionRule unit.
+             * @member {string} unit
+             * @memberof ibrl.v1.DecisionRule
+             * @instance
+             */
+            DecisionRule.prototype.unit = "";
+
+            /**
+             * DecisionRule minimum.
+             * @member {boolean} minimum
+             * @memberof ibrl.v1.DecisionRule
+             * @instance
+             */
+            DecisionRule.prototype.minimum = false;
+
+            /**
+             * DecisionRule limit.
+             * @member {number|Long} limit
+             * @memberof ibrl.v1.DecisionRule
+             * @instance
+             */
+            DecisionRule.prototype.limit = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * DecisionRule unknown_passes.
+             * @member {boolean} unknown_passes
+             * @memberof ibrl.v1.DecisionRule
+             * @instance
+             */
+            DecisionRule.prototype.unknown_passes = false;
+
+            /**
+             * Encodes the specified DecisionRule message. Does not implicitly {@link ibrl.v1.DecisionRule.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionRule
+             * @static
+             * @param {ibrl.v1.DecisionRule.$Properties} message DecisionRule message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionRule.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.unit != null && $Object.hasOwnProperty.call(message, "unit") && message.unit !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.unit);
+                if (message.minimum != null && $Object.hasOwnProperty.call(message, "minimum") && message.minimum !== false)
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.minimum);
+                if (message.limit != null && $Object.hasOwnProperty.call(message, "limit") && (typeof message.limit === "object" ? message.limit.low || message.limit.high : message.limit !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.limit);
+                if (message.unknown_passes != null && $Object.hasOwnProperty.call(message, "unknown_passes") && message.unknown_passes !== false)
+                    writer.uint32(/* id 5, wireType 0 =*/40).bool(message.unknown_passes);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionRule message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionRule
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionRule & ibrl.v1.DecisionRule.$Shape} DecisionRule
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionRule.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionRule();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.unit = value;
+                            else
+                                delete message.unit;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.minimum = value;
+                            else
+                                delete message.minimum;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.limit = value;
+                            else
+                                delete message.limit;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.unknown_passes = value;
+                            else
+                                delete message.unknown_passes;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionRule;
+        })();
+
+        v1.DecisionTerm = (function() {
+
+            /**
+             * Properties of a DecisionTerm.
+             * @typedef {Object} ibrl.v1.DecisionTerm.$Properties
+             * @property {string|null} [name] DecisionTerm name
+             * @property {string|null} [unit] DecisionTerm unit
+             * @property {number|Long|null} [weight_ppm] DecisionTerm weight_ppm
+             * @property {number|Long|null} [best] DecisionTerm best
+             * @property {number|Long|null} [worst] DecisionTerm worst
+             * @property {boolean|null} [unknown_neutral] DecisionTerm unknown_neutral
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionTerm.
+             * @memberof ibrl.v1
+             * @interface IDecisionTerm
+             * @augments ibrl.v1.DecisionTerm.$Properties
+             * @deprecated Use ibrl.v1.DecisionTerm.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionTerm.
+             * @typedef {ibrl.v1.DecisionTerm.$Properties} ibrl.v1.DecisionTerm.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionTerm.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionTerm.
+             * @constructor
+             * @param {ibrl.v1.DecisionTerm.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionTerm = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionTerm name.
+             * @member {string} name
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.name = "";
+
+            /**
+             * DecisionTerm unit.
+             * @member {string} unit
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.unit = "";
+
+            /**
+             * DecisionTerm weight_ppm.
+             * @member {number|Long} weight_ppm
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.weight_ppm = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * DecisionTerm best.
+             * @member {number|Long|null|undefined} best
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.best = null;
+
+            /**
+             * DecisionTerm worst.
+             * @member {number|Long|null|undefined} worst
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.worst = null;
+
+            /**
+             * DecisionTerm unknown_neutral.
+             * @member {boolean} unknown_neutral
+             * @memberof ibrl.v1.DecisionTerm
+             * @instance
+             */
+            DecisionTerm.prototype.unknown_neutral = false;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionTerm.prototype, "_best", {
+                get: $util.oneOfGetter($oneOfFields = ["best"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionTerm.prototype, "_worst", {
+                get: $util.oneOfGetter($oneOfFields = ["worst"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified DecisionTerm message. Does not implicitly {@link ibrl.v1.DecisionTerm.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionTerm
+             * @static
+             * @param {ibrl.v1.DecisionTerm.$Properties} message DecisionTerm message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionTerm.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.unit != null && $Object.hasOwnProperty.call(message, "unit") && message.unit !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.unit);
+                if (message.weight_ppm != null && $Object.hasOwnProperty.call(message, "weight_ppm") && (typeof message.weight_ppm === "object" ? message.weight_ppm.low || message.weight_ppm.high : message.weight_ppm !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.weight_ppm);
+                if (message.best != null && $Object.hasOwnProperty.call(message, "best"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.best);
+                if (message.worst != null && $Object.hasOwnProperty.call(message, "worst"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.worst);
+                if (message.unknown_neutral != null && $Object.hasOwnProperty.call(message, "unknown_neutral") && message.unknown_neutral !== false)
+                    writer.uint32(/* id 6, wireType 0 =*/48).bool(message.unknown_neutral);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionTerm message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionTerm
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionTerm & ibrl.v1.DecisionTerm.$Shape} DecisionTerm
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionTerm.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionTerm();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.unit = value;
+                            else
+                                delete message.unit;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.weight_ppm = value;
+                            else
+                                delete message.weight_ppm;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.best = reader.uint64();
+                            message._best = "best";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            message.worst = reader.uint64();
+                            message._worst = "worst";
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.unknown_neutral = value;
+                            else
+                                delete message.unknown_neutral;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionTerm;
+        })();
+
+        v1.DecisionTarget = (function() {
+
+            /**
+             * Properties of a DecisionTarget.
+             * @typedef {Object} ibrl.v1.DecisionTarget.$Properties
+             * @property {string|null} [node] DecisionTarget node
+             * @property {string|null} [service] DecisionTarget service
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionTarget.
+             * @memberof ibrl.v1
+             * @interface IDecisionTarget
+             * @augments ibrl.v1.DecisionTarget.$Properties
+             * @deprecated Use ibrl.v1.DecisionTarget.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionTarget.
+             * @typedef {ibrl.v1.DecisionTarget.$Properties} ibrl.v1.DecisionTarget.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionTarget.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionTarget.
+             * @constructor
+             * @param {ibrl.v1.DecisionTarget.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionTarget = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionTarget node.
+             * @member {string} node
+             * @memberof ibrl.v1.DecisionTarget
+             * @instance
+             */
+            DecisionTarget.prototype.node = "";
+
+            /**
+             * DecisionTarget service.
+             * @member {string} service
+             * @memberof ibrl.v1.DecisionTarget
+             * @instance
+             */
+            DecisionTarget.prototype.service = "";
+
+            /**
+             * Encodes the specified DecisionTarget message. Does not implicitly {@link ibrl.v1.DecisionTarget.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionTarget
+             * @static
+             * @param {ibrl.v1.DecisionTarget.$Properties} message DecisionTarget message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionTarget.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.service != null && $Object.hasOwnProperty.call(message, "service") && message.service !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.service);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionTarget message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionTarget
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionTarget & ibrl.v1.DecisionTarget.$Shape} DecisionTarget
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionTarget.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionTarget();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.service = value;
+                            else
+                                delete message.service;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionTarget;
+        })();
+
+        v1.DecisionCopies = (function() {
+
+            /**
+             * Properties of a DecisionCopies.
+             * @typedef {Object} ibrl.v1.DecisionCopies.$Properties
+             * @property {string|null} [by] DecisionCopies by
+             * @property {number|Long|null} [nearer_than_us] DecisionCopies nearer_than_us
+             * @property {Array.<string>|null} [jobs] DecisionCopies jobs
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionCopies.
+             * @memberof ibrl.v1
+             * @interface IDecisionCopies
+             * @augments ibrl.v1.DecisionCopies.$Properties
+             * @deprecated Use ibrl.v1.DecisionCopies.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionCopies.
+             * @typedef {ibrl.v1.DecisionCopies.$Properties} ibrl.v1.DecisionCopies.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionCopies.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionCopies.
+             * @constructor
+             * @param {ibrl.v1.DecisionCopies.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionCopies = function (properties) {
+                this.jobs = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionCopies by.
+             * @member {string} by
+             * @memberof ibrl.v1.DecisionCopies
+             * @instance
+             */
+            DecisionCopies.prototype.by = "";
+
+            /**
+             * DecisionCopies nearer_than_us.
+             * @member {number|Long|null|undefined} nearer_than_us
+             * @memberof ibrl.v1.DecisionCopies
+             * @instance
+             */
+            DecisionCopies.prototype.nearer_than_us = null;
+
+            /**
+             * DecisionCopies jobs.
+             * @member {Array.<string>} jobs
+             * @memberof ibrl.v1.DecisionCopies
+             * @instance
+             */
+            DecisionCopies.prototype.jobs = $util.emptyArray;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCopies.prototype, "_nearer_than_us", {
+                get: $util.oneOfGetter($oneOfFields = ["nearer_than_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified DecisionCopies message. Does not implicitly {@link ibrl.v1.DecisionCopies.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionCopies
+             * @static
+             * @param {ibrl.v1.DecisionCopies.$Properties} message DecisionCopies message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionCopies.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.by != null && $Object.hasOwnProperty.call(message, "by") && message.by !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.by);
+                if (message.nearer_than_us != null && $Object.hasOwnProperty.call(message, "nearer_than_us"))
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.nearer_than_us);
+                if (message.jobs != null && message.jobs.length)
+                    for (let i = 0; i < message.jobs.length; ++i)
+                        writer.uint32(/* id 3, wireType 2 =*/26).string(message.jobs[i]);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionCopies message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionCopies
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionCopies & ibrl.v1.DecisionCopies.$Shape} DecisionCopies
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionCopies.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionCopies();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.by = value;
+                            else
+                                delete message.by;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            message.nearer_than_us = reader.uint64();
+                            message._nearer_than_us = "nearer_than_us";
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.jobs && message.jobs.length))
+                                message.jobs = [];
+                            message.jobs.push(reader.stringVerify());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionCopies;
+        })();
+
+        v1.DecisionCandidate = (function() {
+
+            /**
+             * Properties of a DecisionCandidate.
+             * @typedef {Object} ibrl.v1.DecisionCandidate.$Properties
+             * @property {string|null} [node] DecisionCandidate node
+             * @property {string|null} [datacenter] DecisionCandidate datacenter
+             * @property {Uint8Array|null} [public_key] DecisionCandidate public_key
+             * @property {Uint8Array|null} [beacon_hash] DecisionCandidate beacon_hash
+             * @property {Uint8Array|null} [state_hash] DecisionCandidate state_hash
+             * @property {number|null} [trust] DecisionCandidate trust
+             * @property {boolean|null} [alive] DecisionCandidate alive
+             * @property {number|Long|null} [latency_us] DecisionCandidate latency_us
+             * @property {boolean|null} [latency_estimated] DecisionCandidate latency_estimated
+             * @property {number|Long|null} [jitter_us] DecisionCandidate jitter_us
+             * @property {number|null} [loss_ppm] DecisionCandidate loss_ppm
+             * @property {number|null} [queue_depth] DecisionCandidate queue_depth
+             * @property {number|Long|null} [price_microusd_per_gb] DecisionCandidate price_microusd_per_gb
+             * @property {number|null} [reputation_ppm] DecisionCandidate reputation_ppm
+             * @property {number|null} [declared_reputation_ppm] DecisionCandidate declared_reputation_ppm
+             * @property {number|null} [capability_bits] DecisionCandidate capability_bits
+             * @property {Array.<string>|null} [capability_names] DecisionCandidate capability_names
+             * @property {number|null} [workloads] DecisionCandidate workloads
+             * @property {number|null} [disputed_links] DecisionCandidate disputed_links
+             * @property {Array.<ibrl.v1.DecisionLink.$Properties>|null} [links] DecisionCandidate links
+             * @property {Array.<number>|null} [copies] DecisionCandidate copies
+             * @property {number|null} [status] DecisionCandidate status
+             * @property {number|Long|null} [score_ppm] DecisionCandidate score_ppm
+             * @property {Uint8Array|null} [verdicts] DecisionCandidate verdicts
+             * @property {Array.<number>|null} [term_scores_ppm] DecisionCandidate term_scores_ppm
+             * @property {Array.<string>|null} [said] DecisionCandidate said
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionCandidate.
+             * @memberof ibrl.v1
+             * @interface IDecisionCandidate
+             * @augments ibrl.v1.DecisionCandidate.$Properties
+             * @deprecated Use ibrl.v1.DecisionCandidate.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionCandidate.
+             * @typedef {ibrl.v1.DecisionCandidate.$Properties} ibrl.v1.DecisionCandidate.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionCandidate.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionCandidate.
+             * @constructor
+             * @param {ibrl.v1.DecisionCandidate.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionCandidate = function (properties) {
+                this.capability_names = [];
+                this.links = [];
+                this.copies = [];
+                this.term_scores_ppm = [];
+                this.said = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionCandidate node.
+             * @member {string} node
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.node = "";
+
+            /**
+             * DecisionCandidate datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.datacenter = "";
+
+            /**
+             * DecisionCandidate public_key.
+             * @member {Uint8Array} public_key
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.public_key = $util.newBuffer([]);
+
+            /**
+             * DecisionCandidate beacon_hash.
+             * @member {Uint8Array} beacon_hash
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.beacon_hash = $util.newBuffer([]);
+
+            /**
+             * DecisionCandidate state_hash.
+             * @member {Uint8Array} state_hash
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.state_hash = $util.newBuffer([]);
+
+            /**
+             * DecisionCandidate trust.
+             * @member {number} trust
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.trust = 0;
+
+            /**
+             * DecisionCandidate alive.
+             * @member {boolean|null|undefined} alive
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.alive = null;
+
+            /**
+             * DecisionCandidate latency_us.
+             * @member {number|Long|null|undefined} latency_us
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.latency_us = null;
+
+            /**
+             * DecisionCandidate latency_estimated.
+             * @member {boolean} latency_estimated
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.latency_estimated = false;
+
+            /**
+             * DecisionCandidate jitter_us.
+             * @member {number|Long|null|undefined} jitter_us
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.jitter_us = null;
+
+            /**
+             * DecisionCandidate loss_ppm.
+             * @member {number|null|undefined} loss_ppm
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.loss_ppm = null;
+
+            /**
+             * DecisionCandidate queue_depth.
+             * @member {number|null|undefined} queue_depth
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.queue_depth = null;
+
+            /**
+             * DecisionCandidate price_microusd_per_gb.
+             * @member {number|Long|null|undefined} price_microusd_per_gb
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.price_microusd_per_gb = null;
+
+            /**
+             * DecisionCandidate reputation_ppm.
+             * @member {number|null|undefined} reputation_ppm
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.reputation_ppm = null;
+
+            /**
+             * DecisionCandidate declared_reputation_ppm.
+             * @member {number|null|undefined} declared_reputation_ppm
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.declared_reputation_ppm = null;
+
+            /**
+             * DecisionCandidate capability_bits.
+             * @member {number|null|undefined} capability_bits
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.capability_bits = null;
+
+            /**
+             * DecisionCandidate capability_names.
+             * @member {Array.<string>} capability_names
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.capability_names = $util.emptyArray;
+
+            /**
+             * DecisionCandidate workloads.
+             * @member {number|null|undefined} workloads
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.workloads = null;
+
+            /**
+             * DecisionCandidate disputed_links.
+             * @member {number|null|undefined} disputed_links
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.disputed_links = null;
+
+            /**
+             * DecisionCandidate links.
+             * @member {Array.<ibrl.v1.DecisionLink.$Properties>} links
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.links = $util.emptyArray;
+
+            /**
+             * DecisionCandidate copies.
+             * @member {Array.<number>} copies
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.copies = $util.emptyArray;
+
+            /**
+             * DecisionCandidate status.
+             * @member {number} status
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.status = 0;
+
+            /**
+             * DecisionCandidate score_ppm.
+             * @member {number|Long} score_ppm
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.score_ppm = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * DecisionCandidate verdicts.
+             * @member {Uint8Array} verdicts
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.verdicts = $util.newBuffer([]);
+
+            /**
+             * DecisionCandidate term_scores_ppm.
+             * @member {Array.<number>} term_scores_ppm
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.term_scores_ppm = $util.emptyArray;
+
+            /**
+             * DecisionCandidate said.
+             * @member {Array.<string>} said
+             * @memberof ibrl.v1.DecisionCandidate
+             * @instance
+             */
+            DecisionCandidate.prototype.said = $util.emptyArray;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_alive", {
+                get: $util.oneOfGetter($oneOfFields = ["alive"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_latency_us", {
+                get: $util.oneOfGetter($oneOfFields = ["latency_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_jitter_us", {
+                get: $util.oneOfGetter($oneOfFields = ["jitter_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_loss_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["loss_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_queue_depth", {
+                get: $util.oneOfGetter($oneOfFields = ["queue_depth"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_price_microusd_per_gb", {
+                get: $util.oneOfGetter($oneOfFields = ["price_microusd_per_gb"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_reputation_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["reputation_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_declared_reputation_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["declared_reputation_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_capability_bits", {
+                get: $util.oneOfGetter($oneOfFields = ["capability_bits"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_workloads", {
+                get: $util.oneOfGetter($oneOfFields = ["workloads"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionCandidate.prototype, "_disputed_links", {
+                get: $util.oneOfGetter($oneOfFields = ["disputed_links"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified DecisionCandidate message. Does not implicitly {@link ibrl.v1.DecisionCandidate.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionCandidate
+             * @static
+             * @param {ibrl.v1.DecisionCandidate.$Properties} message DecisionCandidate message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionCandidate.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.public_key != null && $Object.hasOwnProperty.call(message, "public_key") && message.public_key.length)
+                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.public_key);
+                if (message.beacon_hash != null && $Object.hasOwnProperty.call(message, "beacon_hash") && message.beacon_hash.length)
+                    writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.beacon_hash);
+                if (message.state_hash != null && $Object.hasOwnProperty.call(message, "state_hash") && message.state_hash.length)
+                    writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.state_hash);
+                if (message.trust != null && $Object.hasOwnProperty.call(message, "trust") && message.trust !== 0)
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.trust);
+                if (message.alive != null && $Object.hasOwnProperty.call(message, "alive"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).bool(message.alive);
+                if (message.latency_us != null && $Object.hasOwnProperty.call(message, "latency_us"))
+                    writer.uint32(/* id 8, wireType 0 =*/64).uint64(message.latency_us);
+                if (message.latency_estimated != null && $Object.hasOwnProperty.call(message, "latency_estimated") && message.latency_estimated !== false)
+                    writer.uint32(/* id 9, wireType 0 =*/72).bool(message.latency_estimated);
+                if (message.jitter_us != null && $Object.hasOwnProperty.call(message, "jitter_us"))
+                    writer.uint32(/* id 10, wireType 0 =*/80).uint64(message.jitter_us);
+                if (message.loss_ppm != null && $Object.hasOwnProperty.call(message, "loss_ppm"))
+                    writer.uint32(/* id 11, wireType 0 =*/88).uint32(message.loss_ppm);
+                if (message.queue_depth != null && $Object.hasOwnProperty.call(message, "queue_depth"))
+                    writer.uint32(/* id 12, wireType 0 =*/96).uint32(message.queue_depth);
+                if (message.price_microusd_per_gb != null && $Object.hasOwnProperty.call(message, "price_microusd_per_gb"))
+                    writer.uint32(/* id 13, wireType 0 =*/104).uint64(message.price_microusd_per_gb);
+                if (message.reputation_ppm != null && $Object.hasOwnProperty.call(message, "reputation_ppm"))
+                    writer.uint32(/* id 14, wireType 0 =*/112).uint32(message.reputation_ppm);
+                if (message.declared_reputation_ppm != null && $Object.hasOwnProperty.call(message, "declared_reputation_ppm"))
+                    writer.uint32(/* id 15, wireType 0 =*/120).uint32(message.declared_reputation_ppm);
+                if (message.capability_bits != null && $Object.hasOwnProperty.call(message, "capability_bits"))
+                    writer.uint32(/* id 16, wireType 0 =*/128).uint32(message.capability_bits);
+                if (message.capability_names != null && message.capability_names.length)
+                    for (let i = 0; i < message.capability_names.length; ++i)
+                        writer.uint32(/* id 17, wireType 2 =*/138).string(message.capability_names[i]);
+                if (message.workloads != null && $Object.hasOwnProperty.call(message, "workloads"))
+                    writer.uint32(/* id 18, wireType 0 =*/144).uint32(message.workloads);
+                if (message.disputed_links != null && $Object.hasOwnProperty.call(message, "disputed_links"))
+                    writer.uint32(/* id 19, wireType 0 =*/152).uint32(message.disputed_links);
+                if (message.links != null && message.links.length)
+                    for (let i = 0; i < message.links.length; ++i)
+                        $root.ibrl.v1.DecisionLink.encode(message.links[i], writer.uint32(/* id 20, wireType 2 =*/162).fork(), _depth + 1).ldelim();
+                if (message.copies != null && message.copies.length)
+                    writer.uint32(/* id 21, wireType 2 =*/170).uint32s(message.copies);
+                if (message.status != null && $Object.hasOwnProperty.call(message, "status") && message.status !== 0)
+                    writer.uint32(/* id 22, wireType 0 =*/176).uint32(message.status);
+                if (message.score_ppm != null && $Object.hasOwnProperty.call(message, "score_ppm") && (typeof message.score_ppm === "object" ? message.score_ppm.low || message.score_ppm.high : message.score_ppm !== 0))
+                    writer.uint32(/* id 23, wireType 0 =*/184).uint64(message.score_ppm);
+                if (message.verdicts != null && $Object.hasOwnProperty.call(message, "verdicts") && message.verdicts.length)
+                    writer.uint32(/* id 24, wireType 2 =*/194).bytes(message.verdicts);
+                if (message.term_scores_ppm != null && message.term_scores_ppm.length)
+                    writer.uint32(/* id 25, wireType 2 =*/202).uint32s(message.term_scores_ppm);
+                if (message.said != null && message.said.length)
+                    for (let i = 0; i < message.said.length; ++i)
+                        writer.uint32(/* id 26, wireType 2 =*/210).string(message.said[i]);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionCandidate message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionCandidate
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionCandidate & ibrl.v1.DecisionCandidate.$Shape} DecisionCandidate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionCandidate.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionCandidate();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.public_key = value;
+                            else
+                                delete message.public_key;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.beacon_hash = value;
+                            else
+                                delete message.beacon_hash;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.state_hash = value;
+                            else
+                                delete message.state_hash;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.trust = value;
+                            else
+                                delete message.trust;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            message.alive = reader.bool();
+                            message._alive = "alive";
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 0)
+                                break;
+                            message.latency_us = reader.uint64();
+                            message._latency_us = "latency_us";
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.latency_estimated = value;
+                            else
+                                delete message.latency_estimated;
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 0)
+                                break;
+                            message.jitter_us = reader.uint64();
+                            message._jitter_us = "jitter_us";
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 0)
+                                break;
+                            message.loss_ppm = reader.uint32();
+                            message._loss_ppm = "loss_ppm";
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 0)
+                                break;
+                            message.queue_depth = reader.uint32();
+                            message._queue_depth = "queue_depth";
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 0)
+                                break;
+                            message.price_microusd_per_gb = reader.uint64();
+                            message._price_microusd_per_gb = "price_microusd_per_gb";
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 0)
+                                break;
+                            message.reputation_ppm = reader.uint32();
+                            message._reputation_ppm = "reputation_ppm";
+                            continue;
+                        }
+                    case 15: {
+                            if (wireType !== 0)
+                                break;
+                            message.declared_reputation_ppm = reader.uint32();
+                            message._declared_reputation_ppm = "declared_reputation_ppm";
+                            continue;
+                        }
+                    case 16: {
+                            if (wireType !== 0)
+                                break;
+                            message.capability_bits = reader.uint32();
+                            message._capability_bits = "capability_bits";
+                            continue;
+                        }
+                    case 17: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.capability_names && message.capability_names.length))
+                                message.capability_names = [];
+                            message.capability_names.push(reader.stringVerify());
+                            continue;
+                        }
+                    case 18: {
+                            if (wireType !== 0)
+                                break;
+                            message.workloads = reader.uint32();
+                            message._workloads = "workloads";
+                            continue;
+                        }
+                    case 19: {
+                            if (wireType !== 0)
+                                break;
+                            message.disputed_links = reader.uint32();
+                            message._disputed_links = "disputed_links";
+                            continue;
+                        }
+                    case 20: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.links && message.links.length))
+                                message.links = [];
+                            message.links.push($root.ibrl.v1.DecisionLink.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 21: {
+                            if (wireType === 2) {
+                                if (!(message.copies && message.copies.length))
+                                    message.copies = [];
+                                reader.uint32s(message.copies);
+                                continue;
+                            }
+                            if (wireType !== 0)
+                                break;
+                            if (!(message.copies && message.copies.length))
+                                message.copies = [];
+                            message.copies.push(reader.uint32());
+                            continue;
+                        }
+                    case 22: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.status = value;
+                            else
+                                delete message.status;
+                            continue;
+                        }
+                    case 23: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.score_ppm = value;
+                            else
+                                delete message.score_ppm;
+                            continue;
+                        }
+                    case 24: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.verdicts = value;
+                            else
+                                delete message.verdicts;
+                            continue;
+                        }
+                    case 25: {
+                            if (wireType === 2) {
+                                if (!(message.term_scores_ppm && message.term_scores_ppm.length))
+                                    message.term_scores_ppm = [];
+                                reader.uint32s(message.term_scores_ppm);
+                                continue;
+                            }
+                            if (wireType !== 0)
+                                break;
+                            if (!(message.term_scores_ppm && message.term_scores_ppm.length))
+                                message.term_scores_ppm = [];
+                            message.term_scores_ppm.push(reader.uint32());
+                            continue;
+                        }
+                    case 26: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.said && message.said.length))
+                                message.said = [];
+                            message.said.push(reader.stringVerify());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionCandidate;
+        })();
+
+        v1.DecisionLink = (function() {
+
+            /**
+             * Properties of a DecisionLink.
+             * @typedef {Object} ibrl.v1.DecisionLink.$Properties
+             * @property {number|null} [state] DecisionLink state
+             * @property {number|Long|null} [latency_us] DecisionLink latency_us
+             * @property {number|null} [loss_ppm] DecisionLink loss_ppm
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionLink.
+             * @memberof ibrl.v1
+             * @interface IDecisionLink
+             * @augments ibrl.v1.DecisionLink.$Properties
+             * @deprecated Use ibrl.v1.DecisionLink.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionLink.
+             * @typedef {ibrl.v1.DecisionLink.$Properties} ibrl.v1.DecisionLink.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionLink.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionLink.
+             * @constructor
+             * @param {ibrl.v1.DecisionLink.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionLink = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionLink state.
+             * @member {number} state
+             * @memberof ibrl.v1.DecisionLink
+             * @instance
+             */
+            DecisionLink.prototype.state = 0;
+
+            /**
+             * DecisionLink latency_us.
+             * @member {number|Long|null|undefined} latency_us
+             * @memberof ibrl.v1.DecisionLink
+             * @instance
+             */
+            DecisionLink.prototype.latency_us = null;
+
+            /**
+             * DecisionLink loss_ppm.
+             * @member {number|null|undefined} loss_ppm
+             * @memberof ibrl.v1.DecisionLink
+             * @instance
+             */
+            DecisionLink.prototype.loss_ppm = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionLink.prototype, "_latency_us", {
+                get: $util.oneOfGetter($oneOfFields = ["latency_us"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionLink.prototype, "_loss_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["loss_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified DecisionLink message. Does not implicitly {@link ibrl.v1.DecisionLink.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionLink
+             * @static
+             * @param {ibrl.v1.DecisionLink.$Properties} message DecisionLink message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionLink.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.state != null && $Object.hasOwnProperty.call(message, "state") && message.state !== 0)
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.state);
+                if (message.latency_us != null && $Object.hasOwnProperty.call(message, "latency_us"))
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.latency_us);
+                if (message.loss_ppm != null && $Object.hasOwnProperty.call(message, "loss_ppm"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.loss_ppm);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionLink message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionLink
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionLink & ibrl.v1.DecisionLink.$Shape} DecisionLink
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionLink.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionLink();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.state = value;
+                            else
+                                delete message.state;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            message.latency_us = reader.uint64();
+                            message._latency_us = "latency_us";
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            message.loss_ppm = reader.uint32();
+                            message._loss_ppm = "loss_ppm";
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionLink;
+        })();
+
+        v1.Policy = (function() {
+
+            /**
+             * Properties of a Policy.
+             * @typedef {Object} ibrl.v1.Policy.$Properties
+             * @property {string|null} [name] Policy name
+             * @property {number|null} [kind] Policy kind
+             * @property {Uint8Array|null} [hash] Policy hash
+             * @property {number|null} [size_bytes] Policy size_bytes
+             * @property {number|Long|null} [put_at_ms] Policy put_at_ms
+             * @property {string|null} [put_by] Policy put_by
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a Policy.
+             * @memberof ibrl.v1
+             * @interface IPolicy
+             * @augments ibrl.v1.Policy.$Properties
+             * @deprecated Use ibrl.v1.Policy.$Properties instead.
+             */
+
+            /**
+             * Shape of a Policy.
+             * @typedef {ibrl.v1.Policy.$Properties} ibrl.v1.Policy.$Shape
+             */
+
+            /**
+             * Constructs a new Policy.
+             * @memberof ibrl.v1
+             * @classdesc Represents a Policy.
+             * @constructor
+             * @param {ibrl.v1.Policy.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Policy = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Policy name.
+             * @member {string} name
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.name = "";
+
+            /**
+             * Policy kind.
+             * @member {number} kind
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.kind = 0;
+
+            /**
+             * Policy hash.
+             * @member {Uint8Array} hash
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.hash = $util.newBuffer([]);
+
+            /**
+             * Policy size_bytes.
+             * @member {number} size_bytes
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.size_bytes = 0;
+
+            /**
+             * Policy put_at_ms.
+             * @member {number|Long} put_at_ms
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.put_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Policy put_by.
+             * @member {string} put_by
+             * @memberof ibrl.v1.Policy
+             * @instance
+             */
+            Policy.prototype.put_by = "";
+
+            /**
+             * Encodes the specified Policy message. Does not implicitly {@link ibrl.v1.Policy.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Policy
+             * @static
+             * @param {ibrl.v1.Policy.$Properties} message Policy message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Policy.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.kind != null && $Object.hasOwnProperty.call(message, "kind") && message.kind !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.kind);
+                if (message.hash != null && $Object.hasOwnProperty.call(message, "hash") && message.hash.length)
+                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.hash);
+                if (message.size_bytes != null && $Object.hasOwnProperty.call(message, "size_bytes") && message.size_bytes !== 0)
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint32(message.size_bytes);
+                if (message.put_at_ms != null && $Object.hasOwnProperty.call(message, "put_at_ms") && (typeof message.put_at_ms === "object" ? message.put_at_ms.low || message.put_at_ms.high : message.put_at_ms !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.put_at_ms);
+                if (message.put_by != null && $Object.hasOwnProperty.call(message, "put_by") && message.put_by !== "")
+                    writer.uint32(/* id 6, wireType 2 =*/50).string(message.put_by);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a Policy message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Policy
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Policy & ibrl.v1.Policy.$Shape} Policy
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Policy.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Policy();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.kind = value;
+                            else
+                                delete message.kind;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.hash = value;
+                            else
+                                delete message.hash;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.size_bytes = value;
+                            else
+                                delete message.size_bytes;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.put_at_ms = value;
+                            else
+                                delete message.put_at_ms;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.put_by = value;
+                            else
+                                delete message.put_by;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Policy;
+        })();
+
         return v1;
     })();
 
