@@ -51,9 +51,18 @@ export function encodeBeacon(beacon: Beacon): Uint8Array {
   return wire.Beacon.encode(payload).finish();
 }
 
-/** Throws RecordError, or protobufjs' RangeError/Error on bytes that are no message. */
+/** Throws RecordError, and nothing else. */
 export function decodeBeacon(payload: Uint8Array): Beacon {
-  return readBeacon(wire.Beacon.decode(payload));
+  return readBeacon(messageIn((bytes) => wire.Beacon.decode(bytes), payload));
+}
+
+/** Of bytes that are no message, protobufjs and its text decoder throw errors of several kinds: here it is one. */
+export function messageIn<M>(decode: (payload: Uint8Array) => M, payload: Uint8Array): M {
+  try {
+    return decode(payload);
+  } catch (error) {
+    throw new RecordError("payload", error instanceof Error ? error.message : String(error));
+  }
 }
 
 function readBeacon(m: ibrl.v1.Beacon.$Properties): Beacon {

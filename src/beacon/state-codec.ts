@@ -1,6 +1,6 @@
 /** Node states to payload bytes and back: workloads, the node's end of its links, its coordinate. As codec.ts for beacons. */
 import { ibrl } from "../proto/messages.js";
-import { header, integer, readHeader, RecordError, text } from "./codec.js";
+import { header, integer, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
 import type { NodeState, Workload } from "./record.js";
 
@@ -36,7 +36,7 @@ export function encodeState(state: NodeState): Uint8Array {
 
 /** Throws like decodeBeacon. */
 export function decodeState(payload: Uint8Array): NodeState {
-  return readState(wire.NodeState.decode(payload));
+  return readState(messageIn((bytes) => wire.NodeState.decode(bytes), payload));
 }
 
 function readState(m: ibrl.v1.NodeState.$Properties): NodeState {

@@ -1,0 +1,15 @@
+/** Every program of bench/ with its defaults, one after the other: `node build/bench/all.js > figures.txt`. Some fifteen minutes. */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+
+const PROGRAMS = ["record-sizes", "seal-open", "join-cluster", "fuzz", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing", "idle-sidecar"];
+
+let failed = 0;
+for (const program of PROGRAMS) {
+  console.log(`\n# node build/bench/${program}.js\n`);
+  const { status, signal } = spawnSync(process.execPath, [join(import.meta.dirname, `${program}.js`)], { stdio: ["ignore", "inherit", "inherit"] });
+  if (status !== 0) console.log(`${program} ended with ${String(status ?? signal)}`);
+  if (status !== 0) failed += 1;
+  if (status === 130 || signal !== null) break; // Ctrl-C is for all of them
+}
+process.exitCode = failed === 0 ? 0 : 1;
