@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ConsulAgent } from "./consul-agent.js";
+import type { ConsulRules, ConsulSecurity } from "./consul-security.js";
 import type { NodeHost } from "./managed-service.js";
 import { NomadAgent } from "./nomad-agent.js";
 import type { NodeEndpoints, NodePorts } from "./ports.js";
@@ -14,7 +15,7 @@ export interface Placement {
   /** Bare; local to where `prefix` runs its programs. */
   address: string;
   prefix?: readonly string[];
-  fetch?: typeof fetch;
+  forward?: (address: string) => Promise<string>;
 }
 
 /** Functions of a node get its index, from 0. */
@@ -25,6 +26,8 @@ export interface NodeSettings {
   sidecars?: boolean;
   /** Default false. A Nomad client beside each Consul agent, also a server where Consul is one. */
   nomad?: boolean;
+  /** Consul with ACLs that deny by default, TLS, and these rules for the sidecars' and the reader's tokens. Default: neither. */
+  secured?: ConsulRules;
   /** Default "dc1". */
   datacenter?: string;
   /** Default "node-1", "node-2", … */
@@ -48,6 +51,8 @@ export interface LocalNode {
   consul: ConsulAgent;
   nomad: NomadAgent | null;
   sidecar: SidecarProcess | null;
+  /** CONSUL_* of a sidecar beside the agent. */
+  sidecarEnv: Readonly<Record<string, string>>;
 }
 
 export interface NodeContext {
@@ -59,11 +64,13 @@ export interface NodeContext {
   nomadBinary: string | null;
   /** Of the exec driver's tasks. */
   chroot?: Readonly<Record<string, string>>;
+  /** Where the cluster is secured. */
+  security: ConsulSecurity | null;
 }
 
-export function assembleNodes(settings: NodeSettings, context: NodeContext): LocalNode[] {
+export async function assembleNodes(settings: NodeSettings, context: NodeContext): Promise<LocalNode[]> {
   const gossipKey = randomBytes(32).toString("base64");
-  return context.endpoints.map((_, index) => assembleNode(settings, context, index, gossipKey));
+  return Promise.all(context.endpoints.map((_, index) => assembleNode(settings, context, index, gossipKey)));
 }
 
 /** What tools read to find a cluster, or the right to change one: never handed to programs of ours. */
@@ -71,13 +78,14 @@ export function withoutClusterVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessE
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(CONSUL|NOMAD|IBRL)_/.test(name)));
 }
 
-function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinary, nomadBinary, chroot }: NodeContext, index: number, gossipKey: string): LocalNode {
+async function assembleNode(settings: NodeSettings, context: NodeContext, index: number, gossipKey: string): Promise<LocalNode> {
+  const { endpoints, run, env, consulBinary, nomadBinary, chroot } = context;
   const { servers = 1, sidecars = true, datacenter = "dc1", nodeName, placement } = settings;
   const { address, ports } = endpoints[index] as NodeEndpoints;
   const name = nodeName?.(index) ?? `node-${index + 1}`;
   const folder = join(run.path, name);
-  const { prefix, fetch: reach } = placement?.(index) ?? {};
-  const host: NodeHost = { run, env: { ...withoutClusterVariables(env), ...nodeEnvironment(folder) }, ...(prefix && { prefix }), ...(reach && { fetch: reach }) };
+  const { prefix, forward } = placement?.(index) ?? {};
+  const host: NodeHost = { run, env: { ...withoutClusterVariables(env), ...nodeEnvironment(folder) }, ...(prefix && { prefix }), ...(forward && { forward }) };
   const serverNodes = endpoints.slice(0, servers);
   const serversAt = (port: "consulSerf" | "nomadRpc" | "nomadSerf"): string[] =>
     serverNodes.map((server) => `${server.address}:${server.ports[port]}`);
@@ -90,8 +98,10 @@ function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinar
     bootstrapExpect: index < servers ? serverNodes.length : null,
   };
 
+  const security = await context.security?.issue(name, address, index < servers);
   const consul = new ConsulAgent({
     ...agent,
+    ...(security && { security }),
     folder: join(folder, "consul"),
     binary: consulBinary,
     retryJoin: serversAt("consulSerf"),
@@ -109,10 +119,11 @@ function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinar
           client: true,
           serverSerf: serversAt("nomadSerf"),
           serverRpc: serversAt("nomadRpc"),
-          consulAddr: consul.httpAddr,
+          consul: { address: consul.httpAddr, ...security?.nomadConsul },
           ...(chroot && { chroot }),
           extraConfig: settings.nomadConfig?.(index) ?? {},
         });
+  const sidecarEnv = security === undefined ? {} : { CONSUL_HTTP_ADDR: consul.httpUrl, ...security.sidecarEnv };
   const sidecar = sidecars
     ? new SidecarProcess({
         ...agent,
@@ -120,8 +131,8 @@ function assembleNode(settings: NodeSettings, { endpoints, run, env, consulBinar
         consulAddr: consul.httpAddr,
         nomadAddr: `${address}:${ports.nomadHttp}`,
         args: settings.sidecarArgs?.(index) ?? [],
-        env: settings.sidecarEnv?.(index) ?? {},
+        env: { ...sidecarEnv, ...settings.sidecarEnv?.(index) },
       })
     : null;
-  return { index, name, address, ports, consul, nomad, sidecar };
+  return { index, name, address, ports, consul, nomad, sidecar, sidecarEnv };
 }

@@ -1,6 +1,7 @@
 /** A real Consul agent with production timings (never -dev: it gossips every 100 ms). */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { NodeSecurity } from "./consul-security.js";
 import { ManagedService, type NodeHost } from "./managed-service.js";
 import type { NodePorts } from "./ports.js";
 
@@ -20,6 +21,8 @@ export interface ConsulAgentSpec {
   binary: string;
   folder: string;
   host: NodeHost;
+  /** Then HTTPS takes the place of HTTP, on the same port. */
+  security?: NodeSecurity;
   /** Merged over the generated configuration, a level deep: `{ acl: { enabled: true } }`. */
   extraConfig?: Readonly<Record<string, unknown>>;
 }
@@ -39,6 +42,7 @@ export class ConsulAgent extends ManagedService {
       folder: spec.folder,
       host: spec.host,
       command: () => [spec.binary, "agent", "-config-file", configFile],
+      ...(spec.security && { access: spec.security.access }),
     });
     this.nodeName = spec.nodeName;
     this.address = spec.address;
@@ -49,11 +53,11 @@ export class ConsulAgent extends ManagedService {
 
   /**
    * There is a leader, and the catalog has this node under its present ID (a wiped agent makes a new one, which is
-   * accepted once the old one counts as failed). With ACLs the leader is enough: it alone needs no token.
+   * accepted once the old one counts as failed). With ACLs and no token the leader is enough: it alone needs none.
    */
   protected async isReady(signal: AbortSignal): Promise<boolean> {
     if ((await this.getJson<string>("/v1/status/leader", signal)) === "") return false;
-    if (this.spec.extraConfig?.["acl"] !== undefined) return true;
+    if (this.spec.extraConfig?.["acl"] !== undefined && this.spec.security === undefined) return true;
     const self = await this.getJson<{ Config: { NodeID: string } }>("/v1/agent/self", signal);
     const known = await this.getJson<{ Node: { ID: string } } | null>(`/v1/catalog/node/${this.nodeName}`, signal);
     return known?.Node.ID === self.Config.NodeID;
@@ -64,7 +68,7 @@ export class ConsulAgent extends ManagedService {
   }
 
   #config(): Record<string, unknown> {
-    const { address, ports, bootstrapExpect, extraConfig = {} } = this.spec;
+    const { address, ports, bootstrapExpect, security, extraConfig = {} } = this.spec;
     const config: Record<string, unknown> = {
       node_name: this.nodeName,
       datacenter: this.spec.datacenter,
@@ -74,7 +78,7 @@ export class ConsulAgent extends ManagedService {
       bind_addr: address,
       client_addr: address,
       ports: {
-        http: ports.consulHttp,
+        ...(security === undefined ? { http: ports.consulHttp } : { http: -1, https: ports.consulHttp }),
         dns: ports.consulDns,
         server: ports.consulRpc,
         serf_lan: ports.consulSerf,
@@ -90,6 +94,7 @@ export class ConsulAgent extends ManagedService {
       leave_on_terminate: true,
       ui_config: { enabled: this.spec.ui },
       disable_update_check: true,
+      ...security?.agentConfig,
     };
     for (const [key, value] of Object.entries(extraConfig)) {
       config[key] = isObject(value) && isObject(config[key]) ? { ...config[key], ...value } : value;

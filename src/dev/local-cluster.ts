@@ -2,12 +2,15 @@
  * A cluster of real Consul agents on this machine, with a sidecar beside each and Nomad where wanted: what
  * `hypercore dev` runs and what the tests run on. It uses no Consul or Nomad that is already there, and leaves nothing.
  *
- *   ports reserved → folder → Consul agents → Nomad agents and sidecars → all ready
+ *   ports reserved → folder → Consul agents (secured: servers, tokens, clients) → Nomad agents and sidecars → all ready
  *   any failure, abort or stop(): sidecars by SIGTERM → everything else by SIGKILL → folder removed → ports released
  */
+import { join } from "node:path";
 import { type Binary, findBinary } from "./binaries.js";
+import { ConsulSecurity } from "./consul-security.js";
 import { assembleNodes, type LocalNode, type NodeSettings } from "./cluster-nodes.js";
 export { type LocalNode, withoutClusterVariables } from "./cluster-nodes.js";
+import type { ConsulAgent } from "./consul-agent.js";
 import { execChroot } from "./exec-chroot.js";
 import type { ManagedService } from "./managed-service.js";
 import { type Addressing, defaultAddressing, nodeEndpoints, type PortSet, reservePorts } from "./ports.js";
@@ -37,7 +40,9 @@ export interface LocalCluster {
   consulBinary: Binary;
   /** Null where there is no Nomad. */
   nomadBinary: Binary | null;
-  /** CONSUL_HTTP_ADDR, IBRL_GRPC_ADDR, and NOMAD_ADDR where there is Nomad, for one node (the first by default). */
+  /** Null where Consul is not secured. */
+  security: ConsulSecurity | null;
+  /** CONSUL_HTTP_ADDR (and what else reading Consul takes), IBRL_GRPC_ADDR, and NOMAD_ADDR where there is Nomad, for one node (the first by default). */
   environment(index?: number): Record<string, string>;
   /** Pids of the cluster that run. */
   survivors(): number[];
@@ -61,21 +66,26 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   for (const folder of await RunFolder.cleanStale(folderPrefix)) progress.note(`Cleaned up after an earlier run: ${folder}`);
   const portSet = await choosePorts(options);
   const run = RunFolder.create(folderPrefix);
-  const nodes = assembleNodes(options, {
-    endpoints: portSet.endpoints,
-    run,
-    env,
-    consulBinary: consulBinary.path,
-    nomadBinary: nomadBinary?.path ?? null,
-    // Only root has the exec driver.
-    ...(nomadBinary !== null && process.platform === "linux" && process.geteuid?.() === 0 && { chroot: execChroot() }),
-  });
-  const cluster = new RunningCluster(nodes, run, portSet, consulBinary, nomadBinary);
+  let cluster: RunningCluster | undefined;
   try {
+    const { secured, datacenter = "dc1" } = options;
+    const security = secured === undefined ? null : await ConsulSecurity.create(consulBinary.path, join(run.path, "security"), datacenter, secured);
+    const nodes = await assembleNodes(options, {
+      endpoints: portSet.endpoints,
+      run,
+      env,
+      consulBinary: consulBinary.path,
+      nomadBinary: nomadBinary?.path ?? null,
+      // Only root has the exec driver.
+      ...(nomadBinary !== null && process.platform === "linux" && process.geteuid?.() === 0 && { chroot: execChroot() }),
+      security,
+    });
+    cluster = new RunningCluster(nodes, run, portSet, consulBinary, nomadBinary, security);
     await cluster.start(progress, signal);
     return cluster;
   } catch (error) {
-    await cluster.stop({ force: true });
+    if (cluster !== undefined) await cluster.stop({ force: true });
+    else await run.remove().finally(() => portSet.release());
     throw error;
   }
 }
@@ -89,6 +99,7 @@ class RunningCluster implements LocalCluster {
     private readonly portSet: PortSet,
     readonly consulBinary: Binary,
     readonly nomadBinary: Binary | null,
+    readonly security: ConsulSecurity | null,
   ) {}
 
   get folder(): string {
@@ -105,11 +116,22 @@ class RunningCluster implements LocalCluster {
 
   /** Consul first: the others wait for it, so nothing starts by retrying. A sidecar takes Nomad whenever it appears. */
   async start(progress: Progress, signal: AbortSignal | undefined): Promise<void> {
-    await this.#startKind("Consul agents", this.nodes.map(({ consul }) => consul), progress, signal);
+    const { security } = this;
+    const agents = this.nodes.map(({ consul }) => consul);
+    if (security === null) await this.#startKind("Consul agents", agents, progress, signal);
+    else await this.#startSecured(security, agents, progress, signal);
     const nomads = this.nodes.flatMap(({ nomad }) => nomad ?? []);
     const sidecars = this.nodes.flatMap(({ sidecar }) => sidecar ?? []);
     const kinds = [nomads.length > 0 ? "Nomad agents" : "", sidecars.length > 0 ? "sidecars" : ""].filter((kind) => kind !== "");
     await this.#startKind(kinds.join(" and "), [...nomads, ...sidecars], progress, signal);
+  }
+
+  /** A client agent gets into the catalog by its token, which a leader must know. */
+  async #startSecured(security: ConsulSecurity, agents: readonly ConsulAgent[], progress: Progress, signal: AbortSignal | undefined): Promise<void> {
+    const servers = agents.filter(({ isServer }) => isServer);
+    await this.#startKind("Consul servers", servers, progress, signal);
+    await security.provision(servers);
+    await this.#startKind("Consul clients", agents.filter(({ isServer }) => !isServer), progress, signal);
   }
 
   async #startKind(title: string, services: readonly ManagedService[], progress: Progress, signal: AbortSignal | undefined): Promise<void> {
@@ -128,7 +150,7 @@ class RunningCluster implements LocalCluster {
     const node = this.nodes[index];
     if (!node) throw new RangeError(`The cluster has no node ${index}`);
     return {
-      CONSUL_HTTP_ADDR: node.consul.httpAddr,
+      ...(this.security === null ? { CONSUL_HTTP_ADDR: node.consul.httpAddr } : { CONSUL_HTTP_ADDR: node.consul.httpUrl, ...this.security.readerEnv }),
       IBRL_GRPC_ADDR: `${node.address}:${node.ports.sidecarGrpc}`,
       ...(node.nomad && { NOMAD_ADDR: node.nomad.httpUrl }),
     };

@@ -4,6 +4,7 @@
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { fetchOverTls, type HttpsAccess, type HttpsRequest } from "./https-access.js";
 import { ManagedProcess, type ProcessExit, STOP_GRACE_MS } from "./managed-process.js";
 import { waitFor } from "./readiness.js";
 import type { RunFolder } from "./run-folder.js";
@@ -14,8 +15,8 @@ export interface NodeHost {
   env: NodeJS.ProcessEnv;
   /** Put before every command: `nsenter …`. It must end in exec, so that the pid is the program's. */
   prefix?: readonly string[];
-  /** Reaches the node's addresses from here. */
-  fetch?: typeof fetch;
+  /** An address (host:port) here that leads to that one there. */
+  forward?: (address: string) => Promise<string>;
 }
 
 export interface ServiceSpec {
@@ -27,6 +28,8 @@ export interface ServiceSpec {
   command: () => readonly [string, ...string[]];
   env?: Readonly<Record<string, string>>;
   host: NodeHost;
+  /** Where its address takes TLS and a token. */
+  access?: HttpsAccess;
 }
 
 export interface ReadyOptions {
@@ -52,7 +55,7 @@ export abstract class ManagedService {
   protected abstract configure(): Promise<void>;
 
   get httpUrl(): string {
-    return `http://${this.httpAddr}`;
+    return `${this.service.access === undefined ? "http" : "https"}://${this.httpAddr}`;
   }
 
   get logFile(): string {
@@ -137,9 +140,16 @@ export abstract class ManagedService {
 
   /** Throws on any status but 2xx. */
   async getText(path: string, signal?: AbortSignal): Promise<string> {
-    const response = await (this.service.host.fetch ?? fetch)(`${this.httpUrl}${path}`, signal ? { signal } : {});
+    const response = await this.request(path, signal ? { signal } : {});
     if (!response.ok) throw new Error(`${this.service.name} answers ${response.status} to ${path}`);
     return response.text();
+  }
+
+  /** Any request to its HTTP address, with every right where it takes a token. Rejects where nothing answers. */
+  async request(path: string, init: HttpsRequest = {}): Promise<Response> {
+    const { access, host } = this.service;
+    const address = host.forward === undefined ? this.httpAddr : await host.forward(this.httpAddr);
+    return access === undefined ? fetch(`http://${address}${path}`, init) : fetchOverTls(`https://${address}${path}`, init, access);
   }
 
   get #started(): ManagedProcess {

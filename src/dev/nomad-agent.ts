@@ -18,8 +18,8 @@ export interface NomadAgentSpec {
   /** Serf addresses of the servers (for servers) and their RPC addresses (for clients). */
   serverSerf: readonly string[];
   serverRpc: readonly string[];
-  /** host:port of the Consul agent beside it. */
-  consulAddr: string;
+  /** Its block of this name: the address (host:port) of the Consul agent beside it, and how to ask it. */
+  consul: Readonly<Record<string, unknown>>;
   datacenter: string;
   binary: string;
   folder: string;
@@ -72,7 +72,7 @@ export class NomadAgent extends ManagedService {
       advertise: { http: address, rpc: address, serf: address },
       ports: { http: ports.nomadHttp, rpc: ports.nomadRpc, serf: ports.nomadSerf },
       disable_update_check: true,
-      consul: { address: this.spec.consulAddr },
+      consul: this.spec.consul,
       server: {
         enabled: bootstrapExpect !== null,
         ...(bootstrapExpect !== null && { bootstrap_expect: bootstrapExpect, raft_multiplier: 1 }),

@@ -54,7 +54,7 @@ export class SidecarProcess extends ManagedService {
 
   /** /readyz answers 2xx. */
   protected async isReady(signal: AbortSignal): Promise<boolean> {
-    const response = await (this.service.host.fetch ?? fetch)(`${this.httpUrl}/readyz`, { signal });
+    const response = await this.request("/readyz", { signal });
     await response.body?.cancel();
     return response.ok;
   }

@@ -3,14 +3,20 @@
  * one's meta through the intake. Used by the sidecar's watch loop and by the CLI that reads Consul itself.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { META_SEALED, pinsPrefix } from "../beacon/documents.js";
+import { META_SEALED, pinsPrefix, SERVICE_NAME } from "../beacon/documents.js";
 import { parsePin, type Pin, type PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
-import type { ConsulApi, ReadOptions, ServiceInstance } from "./consul-api.js";
+import type { BlockingOptions, ConsulApi, Read, ReadOptions, ServiceInstance } from "./consul-api.js";
 import type { Intake } from "./intake.js";
+import { whole } from "./whole-read.js";
 
 /** A pin is some 200 bytes; what is larger is not one. */
 const MAX_PIN_BYTES = 4_096;
+
+/** All of them. Rejects with ConsulError. */
+export function readInstances(consul: Pick<ConsulApi, "serviceInstances">, options: BlockingOptions): Promise<Read<ServiceInstance[]>> {
+  return whole(consul.serviceInstances(SERVICE_NAME, options), "health.service", `node:read, or service:read on "${SERVICE_NAME}"`);
+}
 
 /** Node name to whether its serf health and its sidecar's check pass. */
 export function livenessOf(instances: readonly ServiceInstance[]): Map<string, boolean> {

@@ -10,6 +10,7 @@ import type { CatalogNode, ConsulApi } from "./consul-api.js";
 import type { Intake } from "./intake.js";
 import type { StateReader, StateVerdict } from "./state-reader.js";
 import { viewsOf } from "./views.js";
+import { whole } from "./whole-read.js";
 
 export interface Self {
   /** The node as Consul lists it; in standalone mode as it would be listed. */
@@ -40,7 +41,8 @@ export class ClusterView {
       ownState: () => StateVerdict | undefined;
       sidecars: () => ReadonlyMap<string, boolean>;
       minReadMs: () => number;
-      onError: (error: unknown) => void;
+      /** One outcome for each read: undefined, or why it failed. */
+      onRead: (error: unknown) => void;
       /** The same views with the score of each node. */
       score: (views: NodeView[]) => NodeView[];
     },
@@ -61,17 +63,17 @@ export class ClusterView {
   }
 
   async #refresh(datacenter: string): Promise<void> {
-    const { clock, minReadMs, onError } = this.deps;
+    const { clock, minReadMs, onRead } = this.deps;
     if (clock.monoMs() - this.#snapshot.atMs < minReadMs()) return;
     this.#reading ??= this.#read(datacenter)
-      .catch(onError)
+      .then(() => onRead(undefined), onRead)
       .finally(() => (this.#reading = undefined));
     await this.#reading;
   }
 
   async #read(datacenter: string): Promise<void> {
     const [nodes, states] = await Promise.all([
-      this.deps.consul.nodes({ consistency: "stale" }),
+      whole(this.deps.consul.nodes({ consistency: "stale" }), "catalog.nodes", "node:read"),
       this.deps.states.read(datacenter, { consistency: "stale" }),
     ]);
     this.#snapshot = { nodes: nodes.value, states, atMs: this.deps.clock.monoMs() };

@@ -220,7 +220,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     ownState: () => (publisher.sealed === undefined ? undefined : { ok: true, verified: publisher.sealed.state }),
     sidecars: () => watcher.sidecars,
     minReadMs: () => publisher.cadence.catalogReadMs,
-    onError: (error) => telemetry.watched("list", error),
+    onRead: (error) => telemetry.watched("list", error),
     score: (views) => reputations.score(views),
   });
 

@@ -69,6 +69,8 @@ export class Publisher {
   readonly #kv: WrittenPlane<NodeState>;
   #self: Self | undefined;
   #agent: AgentSelf | undefined;
+  /** The agent is there, and may not be asked who it is: what it said last goes on being written. */
+  #refused = false;
   #sealed: Sealed | undefined;
   #cadence: Cadence;
   #pinned = false;
@@ -126,12 +128,13 @@ export class Publisher {
     const readings = await this.deps.reader.read(agent, signal);
     if (signal.aborted) return;
     if (!this.#seal(readings, await this.deps.links())) return;
-    if (agent === undefined || this.#sealed === undefined) return;
+    const known = agent ?? (this.#refused ? this.#agent : undefined);
+    if (known === undefined || this.#sealed === undefined) return;
     const { beacon, state } = this.#sealed;
     this.#start("service", async () => {
       await this.#pin(signal); // first, so that a peer meets the key in KV before it meets it in the catalog
       await this.#write("service", this.#service, beacon.record, signal, () =>
-        this.#registration.register(beacon, this.#address(agent), signal));
+        this.#registration.register(beacon, this.#address(known), signal));
     });
     this.#start("kv", () =>
       this.#write("kv", this.#kv, state.record, signal, async () => {
@@ -163,11 +166,13 @@ export class Publisher {
       const agent = await this.deps.consul.self({ signal });
       if (!this.#isWhoWeAre(agent)) await this.#join(agent, signal);
       this.#agent = agent;
+      this.#refused = false;
       this.deps.observer.consulAnswers(undefined);
       this.#recompute(agent.lanMembers);
       return agent;
     } catch (error) {
       if (!signal.aborted) this.deps.observer.consulAnswers(error);
+      this.#refused = error instanceof ConsulError && error.code === "permission";
       this.#self ??= this.#standalone();
       return undefined;
     }

@@ -10,6 +10,7 @@ import { reject, type Rejection } from "../beacon/rejection.js";
 import type { Clock } from "./clock.js";
 import type { ConsulApi, KvEntry, ReadOptions } from "./consul-api.js";
 import { JUDGED_IN_PLACE, KEY_WAITING, type KeyGate, type KeyWaiting } from "./key-judge.js";
+import { whole } from "./whole-read.js";
 
 /** Consul's own limit of a value; anything larger under our prefix is not ours. */
 const MAX_DOCUMENT_BYTES = 512 * 1024;
@@ -34,7 +35,8 @@ export class StateReader {
 
   /** By node name. Rejects with ConsulError. */
   async read(datacenter: string, options: ReadOptions = {}): Promise<Map<string, StateVerdict>> {
-    const { value: entries, oversized } = await this.consul.kvList(NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
+    const reading = this.consul.kvList(NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
+    const { value: entries, oversized } = await whole(reading, "kv.list", `key:read below "${NODES_PREFIX}"`);
     const states = new Map<string, StateVerdict>();
     for (const entry of entries) {
       const node = nodeOf(entry.key);

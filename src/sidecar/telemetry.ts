@@ -87,8 +87,10 @@ export class Telemetry {
         metrics.planeWrite(plane);
         this.#planes[plane].up();
         if (plane === "service" || plane === "kv") metrics.stateChanges.inc();
-      } else if (outcome === "not-due") metrics.broadcastSkipped.inc();
-      else if (outcome === "deferred") metrics.writeDeferred.inc();
+      } else if (outcome === "not-due") {
+        metrics.broadcastSkipped.inc();
+        if (plane === "pin") this.#planes.pin.up(); // Consul answered: the pin stands already
+      } else if (outcome === "deferred") metrics.writeDeferred.inc();
       else if (error !== undefined) {
         metrics.planeWriteFailure(plane);
         this.watchedPlane(plane, error);

@@ -2,11 +2,11 @@
  * The watch loop: one blocking query on the catalog side, user events, and the pins in KV; everything read goes
  * through the intake. Reads are spaced by the cadence, so that N sidecars do not cost the servers N².
  */
-import { EVENT_NAME, SERVICE_NAME } from "../beacon/documents.js";
+import { EVENT_NAME } from "../beacon/documents.js";
 import type { PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
 import type { Backoff } from "./backoff.js";
-import { learnPins, livenessOf, takeIn } from "./catalog.js";
+import { learnPins, livenessOf, readInstances, takeIn } from "./catalog.js";
 import type { Clock } from "./clock.js";
 import { type ConsulApi, ConsulError, type Read, type ServiceInstance, type UserEvent } from "./consul-api.js";
 import type { Intake } from "./intake.js";
@@ -20,7 +20,7 @@ export interface WatchObserver {
   swept(expired: readonly string[], forgotten: readonly string[]): void;
 }
 
-/** Well under the 10 min that Consul allows, so that a half-open connection is noticed. */
+/** Well under the 10 min that Consul allows, so that a half-open connection is noticed. Our own heartbeat changes the catalog anyway. */
 const BLOCK_MS = 60_000;
 
 export class Watcher {
@@ -102,13 +102,18 @@ export class Watcher {
   async resync(signal: AbortSignal): Promise<void> {
     const datacenter = this.deps.datacenter();
     if (datacenter === undefined) return;
-    const { value } = await this.deps.consul.serviceInstances(SERVICE_NAME, { consistency: "stale", signal });
+    const { value } = await this.#readCatalog(undefined, signal);
     await takeIn(value, datacenter, this.deps.registry, this.deps.intake);
   }
 
-  #readCatalog(index: string | undefined, signal: AbortSignal): Promise<Read<ServiceInstance[]>> {
-    const blocking = index === undefined ? {} : { index, waitMs: BLOCK_MS };
-    return this.deps.consul.serviceInstances(SERVICE_NAME, { consistency: "stale", signal, ...blocking });
+  async #readCatalog(index: string | undefined, signal: AbortSignal): Promise<Read<ServiceInstance[]>> {
+    const plain = { consistency: "stale", signal } as const;
+    if (index === undefined) return readInstances(this.deps.consul, plain);
+    const read = await readInstances(this.deps.consul, { ...plain, index, waitMs: Math.min(BLOCK_MS, this.deps.heartbeatMs()) });
+    const present = new Set(read.value.map(({ node }) => node));
+    // A blocking answer comes from Consul's streaming, which leaves out what the token may not read and does not say so.
+    const hasLost = [...this.#sidecars.keys()].some((node) => !present.has(node));
+    return hasLost ? readInstances(this.deps.consul, plain) : read;
   }
 
   /** Pins change once in a node's life: read when a node is new to us, and each heartbeat to notice a rewritten one. */

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConsulApi } from "../../src/sidecar/consul-api.js";
+import { runCli } from "../harness/built-cli.js";
 import { type OneAgent, START_WITHIN_MS, startOneAgent } from "./one-agent.js";
 
 const MANAGEMENT = randomUUID();
@@ -21,9 +22,9 @@ describe("ACL tokens on a real agent", () => {
   /** The secret of a new token that has these rules. */
   async function tokenWith(rules: string): Promise<string> {
     const access = ["-http-addr", one.agent.httpAddr, "-token", MANAGEMENT];
-    serial += 1;
-    await one.consul("acl", "policy", "create", ...access, "-name", `policy-${serial}`, "-rules", rules);
-    const made = await one.consul("acl", "token", "create", ...access, "-policy-name", `policy-${serial}`, "-format", "json");
+    const name = `policy-${(serial += 1)}`;
+    await one.consul("acl", "policy", "create", ...access, "-name", name, "-rules", rules);
+    const made = await one.consul("acl", "token", "create", ...access, "-policy-name", name, "-format", "json");
     return (JSON.parse(made) as { SecretID: string }).SecretID;
   }
 
@@ -80,6 +81,39 @@ describe("ACL tokens on a real agent", () => {
     const error = await connectWith(token).nodes().catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "permission", message: expect.stringContaining("does not know the ACL token") });
     expect(`${String(error)} ${JSON.stringify(error)}`).not.toContain(token);
+  });
+
+  describe("the policies that `hypercore acl render` prints", () => {
+    const render = (...args: string[]) => runCli(["acl", "render", ...args]);
+
+    it("let a placer hold the lock of placement, and nobody else", async () => {
+      const session = async (token: string) => fetch(`${one.agent.httpUrl}/v1/session/create`, { method: "PUT", headers: { "X-Consul-Token": token } });
+      const [placer, sidecar] = await Promise.all(["placer", "sidecar"].map(async (role) => tokenWith((await render("--role", role, "--node", "contract-1")).stdout)));
+      expect((await session(sidecar ?? "")).status).toBe(403);
+      const { ID } = (await (await session(placer ?? "")).json()) as { ID: string };
+      const lock = `${one.agent.httpUrl}/v1/kv/ibrl/v1/placement/dc1/lock?acquire=${ID}`;
+      const taken = await fetch(lock, { method: "PUT", headers: { "X-Consul-Token": placer ?? "" } });
+      expect([taken.status, await taken.text()]).toEqual([200, "true"]);
+    }, 60_000);
+
+    it("let a reader read, and write nothing", async () => {
+      const api = connectWith(await tokenWith((await render("--role", "reader")).stdout));
+      await expect(api.nodes()).resolves.toMatchObject({ value: [{ node: "contract-1" }] });
+      await expect(api.kvList("ibrl/v1/")).resolves.not.toThrow();
+      for (const name of ["registering", "writing a key", "firing an event"]) {
+        const [, call] = refusals.find(([what]) => what === name) ?? [];
+        await expect(call?.(api)).rejects.toMatchObject({ code: "permission" });
+      }
+    }, 60_000);
+
+    it.each([
+      [["--role", "sidecar"], "the policy takes the name of a node"],
+      [["--node", 'x" {'], "is no name of a node"],
+      [["--node", "x", "--datacenter", "a/b"], "is no name of a datacenter"],
+    ])("ask for names: %j exits 2", async (args, message) => {
+      const { code, stdout, stderr } = await render(...args);
+      expect({ code, stdout, stderr: stderr.replace(/\s+(›\s+)?/g, " ") }).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining(message) });
+    });
   });
 
   describe("from a file", () => {

@@ -1,8 +1,13 @@
 /**
  * The local cluster for tests: the same one as `hypercore dev`, on a set of ports away from a developer's, quiet, and
  * checked at the end to have left nothing. Also `eventually`, the one way in which a test waits.
+ * With HYPERCORE_TEST_SECURED=1 its Consul has ACLs, TLS and the policies of nomad/acl/ (scripts/test-long.mjs).
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ACL_TEMPLATES, type AclRole, renderPolicy } from "../../src/acl/consul-policy.js";
+import type { ConsulRules } from "../../src/dev/consul-security.js";
+import { projectRoot } from "../../src/dev/project-root.js";
 import { type LocalCluster, type LocalClusterOptions, startLocalCluster } from "../../src/dev/local-cluster.js";
 import type { Progress } from "../../src/dev/progress.js";
 import { RunFolder } from "../../src/dev/run-folder.js";
@@ -17,6 +22,17 @@ export const quiet: Progress = {
   step: () => ({ update: () => {}, done: () => {}, fail: () => {} }),
 };
 
+/** The policy that `hypercore acl render` prints. */
+export function policyOf(role: AclRole, node?: string, datacenter = "dc1"): string {
+  return ACL_TEMPLATES[role].map((name) => renderPolicy(readFileSync(join(projectRoot(), "nomad/acl", name), "utf8"), { node, datacenter })).join("\n");
+}
+
+/** The rules that are shipped, for `secured`. */
+export const SHIPPED_RULES: ConsulRules = { sidecar: (node, datacenter) => policyOf("sidecar", node, datacenter), reader: policyOf("reader") };
+
+/** Whether this run is the one on a secured Consul. */
+export const runsSecured = process.env["HYPERCORE_TEST_SECURED"] === "1";
+
 /** Three nodes with a sidecar each unless told otherwise. */
 export function startTestCluster(options: Partial<LocalClusterOptions> = {}): Promise<LocalCluster> {
   return startLocalCluster({
@@ -25,6 +41,7 @@ export function startTestCluster(options: Partial<LocalClusterOptions> = {}): Pr
     folderPrefix: TEST_FOLDER_PREFIX,
     env: process.env,
     progress: quiet,
+    ...(runsSecured && { secured: SHIPPED_RULES }),
     ...options,
   });
 }

@@ -52,15 +52,8 @@ export class Namespace {
 
   /** For `startLocalCluster({ placement })`. */
   get placement(): Placement {
-    return { address: this.address, prefix: this.prefix, fetch: this.fetch };
+    return { address: this.address, prefix: this.prefix, forward: (address) => this.#relay.forward(address) };
   }
-
-  /** Like fetch, for URLs of addresses that are local inside. */
-  readonly fetch: typeof fetch = async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    url.host = await this.forward(Number(url.port || 80), url.hostname);
-    return fetch(url, init);
-  };
 
   /** A loopback address (host:port) outside that leads to a TCP port inside; for gRPC clients and the CLI. */
   forward(port: number, address: string = this.address): Promise<string> {

@@ -10,13 +10,14 @@ export async function startSidecars(cluster: LocalCluster, indexes: readonly num
     indexes.map(async (index) => {
       const node = cluster.nodes[index];
       if (node === undefined) throw new RangeError(`the cluster has no node ${String(index)}`);
-      const { name: nodeName, address, ports, consul } = node;
+      const { name: nodeName, address, ports, consul, sidecarEnv } = node;
       node.sidecar = new SidecarProcess({
         nodeName,
         address,
         ports,
         consulAddr: consul.httpAddr,
         nomadAddr: `${address}:${String(ports.nomadHttp)}`,
+        env: sidecarEnv,
         folder: join(folder.path, nodeName),
         host: { run: folder, env: withoutClusterVariables(process.env) },
       });

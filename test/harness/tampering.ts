@@ -2,8 +2,8 @@
 import type { ConsulAgent } from "../../src/dev/consul-agent.js";
 import type { Instance } from "./observe.js";
 
-async function put(consul: ConsulAgent, path: string, body: NonNullable<RequestInit["body"]> | null = null): Promise<void> {
-  const response = await fetch(`${consul.httpUrl}${path}`, { method: "PUT", body });
+async function put(consul: ConsulAgent, path: string, body: string | Uint8Array = ""): Promise<void> {
+  const response = await consul.request(path, { method: "PUT", body });
   if (!response.ok) throw new Error(`${path}: ${String(response.status)} ${await response.text()}`);
 }
 
@@ -25,7 +25,7 @@ export function putByHand(consul: ConsulAgent, key: string, value: string | Uint
 }
 
 export async function deleteByHand(consul: ConsulAgent, key: string): Promise<void> {
-  const response = await fetch(`${consul.httpUrl}/v1/kv/${key}`, { method: "DELETE" });
+  const response = await consul.request(`/v1/kv/${key}`, { method: "DELETE" });
   if (!response.ok) throw new Error(`${key}: ${String(response.status)}`);
 }
 

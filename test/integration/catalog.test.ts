@@ -44,7 +44,7 @@ async function instanceOf(name: string): Promise<Instance> {
 
 /** The real program, asking the first node's agent. */
 async function consul(...args: string[]): Promise<string> {
-  const env = { PATH: process.env["PATH"], CONSUL_HTTP_ADDR: server.consul.httpAddr };
+  const env = { PATH: process.env["PATH"], ...cluster.environment() };
   return (await promisify(execFile)(cluster.consulBinary.path, args, { env })).stdout;
 }
 

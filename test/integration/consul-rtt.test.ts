@@ -1,23 +1,23 @@
 /** Our estimate is the figure that `consul rtt` prints, on agents with production timings. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { type LocalCluster, startLocalCluster } from "../../src/dev/local-cluster.js";
+import type { LocalCluster } from "../../src/dev/local-cluster.js";
 import { waitFor } from "../../src/dev/readiness.js";
 import { connectConsul } from "../../src/sidecar/consul/connect.js";
 import { consulSettingsFrom } from "../../src/sidecar/consul/settings.js";
 import type { NodeCoordinate } from "../../src/sidecar/consul-api.js";
 import { estimateRttUs } from "../../src/sidecar/readings/coordinates.js";
 import { readLatencyEstimate } from "../../src/sidecar/readings/latency.js";
+import { startTestCluster, stopTestCluster } from "../harness/cluster.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const COORDINATES_MS = 150_000; // seen after 50 s on a quiet machine
-const quiet = { note: () => {}, step: () => ({ update: () => {}, done: () => {}, fail: () => {} }) };
 
 let cluster: LocalCluster;
 beforeAll(async () => {
-  cluster = await startLocalCluster({ nodes: 2, sidecars: false, firstShift: 4, folderPrefix: "hypercore-rtt", env: process.env, progress: quiet });
+  cluster = await startTestCluster({ nodes: 2, sidecars: false });
 }, START_MS);
-afterAll(() => cluster?.stop(), 60_000);
+afterAll(() => stopTestCluster(cluster), 60_000);
 
 test("the estimate between two nodes waits for their coordinates, and then is what `consul rtt` says", async () => {
   const env = { ...process.env, ...cluster.environment() };

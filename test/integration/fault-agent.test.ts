@@ -60,14 +60,14 @@ test("2: the agent restarted empty: registered again within 15 s, and the TTL is
 }, 120_000);
 
 test("9: the service removed by hand is back within two periods", async () => {
-  const response = await fetch(`${client.consul.httpUrl}/v1/agent/service/deregister/ibrl-beacon`, { method: "PUT" });
+  const response = await client.consul.request("/v1/agent/service/deregister/ibrl-beacon", { method: "PUT" });
   expect(response.status).toBe(200);
   await whole(2 * BEAT_MS + 2_000);
 }, 60_000);
 
 test("9: the KV state removed by hand is back within two of its periods", async () => {
   const key = `/v1/kv/ibrl/v1/nodes/${client.name}/state`;
-  await fetch(`${client.consul.httpUrl}${key}`, { method: "DELETE" });
+  await client.consul.request(key, { method: "DELETE" });
   await eventually(() => client.consul.getJson(key), { timeoutMs: 2 * 6_600 + 2_000 });
 }, 60_000);
 
@@ -88,8 +88,8 @@ test("12: SIGTERM: deregistered, exit 0 within 10 s, and back after a start", as
   const exit = await sidecarOf(client).stop(10_000);
   expect(exit).toMatchObject({ code: 0, signal: null });
   expect((await instances(server.consul)).map(({ Node }) => Node.Node)).toEqual([server.name]);
-  expect((await fetch(`${server.consul.httpUrl}/v1/kv/ibrl/v1/nodes/${client.name}/state`)).status).toBe(404);
-  expect((await fetch(`${server.consul.httpUrl}/v1/kv/ibrl/v1/pins/dc1/${client.name}`)).status).toBe(200);
+  expect((await server.consul.request(`/v1/kv/ibrl/v1/nodes/${client.name}/state`)).status).toBe(404);
+  expect((await server.consul.request(`/v1/kv/ibrl/v1/pins/dc1/${client.name}`)).status).toBe(200);
   await sidecarOf(client).start();
   await sidecarOf(client).waitReady();
   await whole(15_000);

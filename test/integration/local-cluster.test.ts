@@ -34,7 +34,7 @@ it.each(ADDRESSINGS)("three agents by %s form one cluster, of which nothing is l
   const addresses = addressing === "addresses" ? ["127.0.0.1", "127.0.0.2", "127.0.0.3"] : ["127.0.0.1", "127.0.0.1", "127.0.0.1"];
   expect(nodes?.map(({ Node, Address }) => [Node, Address])).toEqual(addresses.map((address, i) => [`node-${i + 1}`, address]));
   expect(cluster.survivors()).toHaveLength(3);
-  expect(cluster.environment()).toMatchObject({ CONSUL_HTTP_ADDR: cluster.nodes[0]?.consul.httpAddr });
+  expect(cluster.environment()["CONSUL_HTTP_ADDR"]).toContain(cluster.nodes[0]?.consul.httpAddr);
 
   await cluster.stop();
   expect(cluster.survivors()).toEqual([]);

@@ -1,6 +1,6 @@
 /** What the sidecar reads of a real Nomad beside a real Consul: drivers, workloads, what waits, and nothing once it is gone. */
 import { hostname } from "node:os";
-import { type LocalCluster, type LocalNode, startLocalCluster } from "../../src/dev/local-cluster.js";
+import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { waitFor } from "../../src/dev/readiness.js";
 import { createNomadClient } from "../../src/sidecar/nomad/client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
@@ -10,20 +10,20 @@ import { type LocalNomad, readLocalNomad } from "../../src/sidecar/readings/loca
 import { queueDepthOf } from "../../src/sidecar/readings/queue-depth.js";
 import { measured } from "../../src/sidecar/readings/reading.js";
 import { workloadsOf } from "../../src/sidecar/readings/workloads.js";
+import { startTestCluster, stopTestCluster } from "../harness/cluster.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const SEEN_MS = 60_000;
-const quiet = { note: () => {}, step: () => ({ update: () => {}, done: () => {}, fail: () => {} }) };
 const BARE = { kvm: false, containerEngine: false };
 const IDLE_SERF = measured({ serfQueues: { intent: 0, event: 0, query: 0 } });
 
 let cluster: LocalCluster;
 
 beforeAll(async () => {
-  cluster = await startLocalCluster({ nodes: 2, sidecars: false, nomad: true, firstShift: 3, folderPrefix: "hypercore-readings", env: process.env, progress: quiet });
+  cluster = await startTestCluster({ nodes: 2, sidecars: false, nomad: true });
 }, START_MS);
 
-afterAll(() => cluster?.stop(), SEEN_MS);
+afterAll(() => stopTestCluster(cluster), SEEN_MS);
 
 function nodeAt(index: number): LocalNode {
   const node = cluster.nodes[index];

@@ -67,7 +67,7 @@ beforeAll(async () => {
     client: true,
     serverSerf: [],
     serverRpc: [`${address}:${String(own.nomadRpc)}`],
-    consulAddr: `${address}:${String(own.consulHttp)}`, // nobody listens there: a Nomad without Consul
+    consul: { address: `${address}:${String(own.consulHttp)}` }, // nobody listens there: a Nomad without Consul
     datacenter: "dc1",
     binary,
     folder,

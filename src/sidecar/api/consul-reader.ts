@@ -8,13 +8,13 @@ import { PinBook } from "../../beacon/pins.js";
 import { Registry } from "../../beacon/registry.js";
 import { reputationsOf } from "../../beacon/reputation.js";
 import { believedStates, withReputations } from "../../beacon/reputation-views.js";
-import { SERVICE_NAME } from "../../beacon/documents.js";
-import { learnPins, livenessOf, takeIn } from "../catalog.js";
+import { learnPins, livenessOf, readInstances, takeIn } from "../catalog.js";
 import { systemClock } from "../clock.js";
 import type { ConsulApi } from "../consul-api.js";
 import { Intake } from "../intake.js";
 import { StateReader } from "../state-reader.js";
 import { viewsOf } from "../views.js";
+import { whole } from "../whole-read.js";
 
 /** Rejects with ConsulError. */
 export async function readCluster(
@@ -31,8 +31,8 @@ export async function readCluster(
   const registry = new Registry(pins);
   const intake = new Intake(registry, keys, systemClock, { accepted: () => {}, rejected: () => {} });
   const [nodes, instances, , states] = await Promise.all([
-    consul.nodes(call),
-    consul.serviceInstances(SERVICE_NAME, call),
+    whole(consul.nodes(call), "catalog.nodes", "node:read"),
+    readInstances(consul, call),
     learnPins(consul, datacenter, pins, call),
     new StateReader(consul, keys, systemClock).read(datacenter, call),
   ]);

@@ -1,0 +1,30 @@
+// `npm run test:long [-- NAME]`: what takes too long for `npm test`. Each run is a command of its own; all are run, and
+// the last lines say how each ended.
+import "./node-version.mjs";
+import { join } from "node:path";
+import { formatElapsed } from "../src/dev/progress.js";
+import { passThrough, root } from "./children.mjs";
+
+const test = (...paths) => [process.execPath, join(root, "scripts/test.mjs"), ...paths];
+
+const RUNS = [
+  // Every test that starts a cluster, on a Consul with ACLs, TLS and the policies of nomad/acl/.
+  { name: "secured", command: test("test/integration", "test/e2e"), env: { HYPERCORE_TEST_SECURED: "1" } },
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !RUNS.some((run) => run.name === name));
+if (unknown.length > 0) {
+  console.error(`There is no run ${unknown.join(", ")}: ${RUNS.map(({ name }) => name).join(", ")}`);
+  process.exit(2);
+}
+const ended = [];
+for (const { name, command, env } of RUNS) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const startedAt = performance.now();
+  const code = await passThrough(command, { env: { ...process.env, ...env } });
+  ended.push({ name, code, took: formatElapsed(performance.now() - startedAt) });
+  if (code === 130 || code === 143) break;
+}
+for (const { name, code, took } of ended) console.log(`${code === 0 ? "passed" : "failed"}: ${name}, ${took}`);
+process.exitCode = ended.find(({ code }) => code !== 0)?.code ?? 0;
