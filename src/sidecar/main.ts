@@ -3,6 +3,7 @@
  * order. Nothing here decides anything that a loop could decide.
  */
 import { readFileSync } from "node:fs";
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { CHUNK_PROBES } from "../beacon/link-statistics-exchange.js";
@@ -62,6 +63,8 @@ import { Telemetry } from "./telemetry.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
 
+/** Each loop's call under way listens to the one signal: more than the 10 at which Node warns of a leak, and not many more. */
+const MAX_ABORT_LISTENERS = 64;
 /** Of the 10 s that a stop may take: leaving Consul, and answering what is under way. */
 const LEAVE_MS = 4_000;
 const DRAIN_MS = 2_000;
@@ -71,6 +74,7 @@ const DRAIN_MS = 2_000;
  * published with SettingsError, ConsulSettingsError, NomadSettingsError, StateError or BindError.
  */
 export async function runSidecar(settings: SidecarSettings, logger: Logger, signal: AbortSignal): Promise<void> {
+  setMaxListeners(MAX_ABORT_LISTENERS, signal);
   sendGrpcLogTo(logger);
   const clock = systemClock;
   const random = Math.random;
