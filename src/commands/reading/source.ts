@@ -3,6 +3,8 @@
  * source needs is loaded when it is opened, so that `--help` and a bad flag cost none of it.
  */
 import type { NodeView } from "../../beacon/node-view.js";
+import type { ClientTls } from "../../sidecar/api/client-tls.js";
+import { clientTlsFrom, type TlsFlags } from "./client-tls-files.js";
 import { hostPort, type ReadingFlags } from "./flags.js";
 
 export interface Source {
@@ -18,11 +20,11 @@ export interface Source {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Asks nobody yet. Rejects with UsageError, or ConsulSettingsError where a CONSUL_* variable cannot be used. */
-export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: Environment): Promise<Source> {
-  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]));
+export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags, env: Environment): Promise<Source> {
+  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]), clientTlsFrom(flags));
 }
 
-async function sidecarSource(address: string): Promise<Source> {
+async function sidecarSource(address: string, tls: ClientTls | undefined): Promise<Source> {
   const [{ listCluster }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
     import("../../beacon/keys.js"),
@@ -34,7 +36,7 @@ async function sidecarSource(address: string): Promise<Source> {
   return {
     name: `the sidecar at ${address}`,
     read: async (signal) => {
-      const listing = await listCluster({ address, keys, signal });
+      const listing = await listCluster({ address, tls, keys, signal });
       served = listing.servedReputationSha256;
       return listing.views;
     },
