@@ -19,7 +19,6 @@ import { CallerGuard } from "./api/caller.js";
 import { sendGrpcLogTo } from "./api/grpc-log.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
-import { TlsFiles } from "./api/tls-files.js";
 import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
@@ -102,8 +101,6 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     onSkipped: (operation, count) => logger.warn({ operation, count }, "entries of a Consul answer were not understood"),
   });
 
-  const tls = settings.tls === undefined ? undefined : new TlsFiles(settings.tls, logger);
-
   makeStateFolder(settings.stateDir);
   const identity = loadOrCreateIdentity(settings.stateDir);
   const epoch = new EpochCounter(settings.stateDir);
@@ -158,7 +155,6 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       return ownLinks(probing);
     },
     limits: settings,
-    grpcPort: (address) => grpc.portAt(address),
     observer: telemetry.publish,
     standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
@@ -236,14 +232,13 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   metrics.beaconConnected.set(false);
   const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
   const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
-  const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: settings.tlsAllow, logger });
+  const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: [], logger });
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, logger,
-    tls: settings.tls?.grpc === true ? tls : undefined,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({
-    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, tls: settings.tls?.http === true ? tls : undefined, reader: view, readiness, registry: metrics.registry, logger,
+    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, reader: view, readiness, registry: metrics.registry, logger,
     onAnswer: (route, status) => metrics.apiRequest("http", route, status),
   });
 
@@ -269,7 +264,6 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       lists.hasOperator ? allowList.run(signal) : undefined,
       reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
-      tls?.run(clock, signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined
         ? undefined

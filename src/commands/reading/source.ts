@@ -3,8 +3,6 @@
  * source needs is loaded when it is opened, so that `--help` and a bad flag cost none of it.
  */
 import type { NodeView } from "../../beacon/node-view.js";
-import type { ClientTls } from "../../sidecar/api/client-tls.js";
-import { clientTlsFrom, type TlsFlags } from "./client-tls-files.js";
 import { hostPort, type ReadingFlags } from "./flags.js";
 
 export interface Source {
@@ -20,11 +18,11 @@ export interface Source {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Asks nobody yet. Rejects with UsageError, or ConsulSettingsError where a CONSUL_* variable cannot be used. */
-export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags, env: Environment): Promise<Source> {
-  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]), clientTlsFrom(flags));
+export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: Environment): Promise<Source> {
+  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]));
 }
 
-async function sidecarSource(address: string, tls: ClientTls | undefined): Promise<Source> {
+async function sidecarSource(address: string): Promise<Source> {
   const [{ listCluster }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
     import("../../beacon/keys.js"),
@@ -36,7 +34,7 @@ async function sidecarSource(address: string, tls: ClientTls | undefined): Promi
   return {
     name: `the sidecar at ${address}`,
     read: async (signal) => {
-      const listing = await listCluster({ address, tls, keys, signal });
+      const listing = await listCluster({ address, keys, signal });
       served = listing.servedReputationSha256;
       return listing.views;
     },
