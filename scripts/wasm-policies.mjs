@@ -1,6 +1,7 @@
 // Builds nomad/policies/wasm/*.ts (AssemblyScript) and *.c (clang and lld) to the modules beside them, which are committed;
 // `--check` fails where one differs from its source's. Where there is no clang the C module is left as it is, and said.
-// `--opa PROGRAM` builds the Rego one too (Open Policy Agent; it takes minutes to build, so test:long does that).
+// `--rego` builds the Rego one too, with Open Policy Agent as testbed/opa pins it: Go takes minutes to compile that, once, so
+// test:long does it. `--opa PROGRAM` takes one that is there.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +11,10 @@ import { root } from "./children.mjs";
 const folder = join(root, "nomad", "policies", "wasm");
 const scratch = mkdtempSync(join(tmpdir(), "hypercore-wasm-"));
 const check = process.argv.includes("--check");
-const opa = process.argv[process.argv.indexOf("--opa") + 1];
+const opa = process.argv.includes("--opa") ? [process.argv[process.argv.indexOf("--opa") + 1]]
+  : process.argv.includes("--rego") ? ["go", "-C", join(root, "testbed", "opa"), "run", "github.com/open-policy-agent/opa"]
+  : undefined;
+const bundle = join(scratch, "bundle.tar.gz");
 const built = (name) => join(scratch, `${name}.wasm`);
 
 const BUILDS = [
@@ -22,17 +26,23 @@ const BUILDS = [
     name: "high-trust", program: "clang", compiler: "clang",
     args: ["--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-Wl,--max-memory=4194304", "-Wl,--strip-all", "-o", built("high-trust"), join(folder, "high-trust.c")],
   },
-  ...(process.argv.includes("--opa") ? [{ name: "short-queue", program: "sh", args: ["-c", `cd ${scratch} && "${opa}" build -t wasm -e ibrl/verdicts -o b.tar.gz "${join(folder, "short-queue.rego")}" && tar xzf b.tar.gz --strip-components=0 -P --transform 's,^/,,' && cp policy.wasm ${built("short-queue")}`] }] : []),
+  ...(opa === undefined ? [] : [{
+    name: "short-queue", program: opa[0],
+    args: [...opa.slice(1), "build", "-t", "wasm", "-e", "ibrl/verdicts", "-o", bundle, join(folder, "short-queue.rego")],
+    unpack: ["tar", "-xzf", bundle, "-C", scratch, "--transform=s,.*policy.wasm$,short-queue.wasm,", "/policy.wasm"],
+  }]),
 ];
 
 try {
-  for (const { name, program, args, compiler } of BUILDS) {
-    const { status, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
-    if (error?.code === "ENOENT") {
+  for (const { name, program, args, compiler, unpack } of BUILDS) {
+    const run = (...command) => spawnSync(command[0], command.slice(1), { encoding: "utf8", env: { ...process.env, GOWORK: "off" } });
+    let { status, stderr, error } = run(program, ...args);
+    if (status === 0 && unpack !== undefined) ({ status, stderr } = run(...unpack));
+    if (error?.code === "ENOENT" && compiler !== undefined) {
       console.error(`${name}.wasm: no ${program} here: not built`);
       continue;
     }
-    if (status !== 0) throw new Error(`${name}: ${stderr}`);
+    if (status !== 0) throw new Error(`${name}: ${error?.message ?? stderr}`);
     const module = readFileSync(built(name));
     const target = join(folder, `${name}.wasm`);
     if (!check) writeFileSync(target, module);

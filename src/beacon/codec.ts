@@ -27,6 +27,9 @@ const MAX_PRICE = 1_000_000 * PPM; // a million dollars for a GB
 export const MAX_U32 = 0xffff_ffff;
 /** Nomad job IDs may have 1024 characters; nothing that is signed is longer. */
 const MAX_TEXT = 1_024;
+/** What no text of a record may have, since it could rewrite a terminal. */
+// oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
+export const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/;
 const MAX_CAPABILITIES = 64;
 
 export function encodeBeacon(beacon: Beacon): Uint8Array {
@@ -149,8 +152,7 @@ export function name(field: string, value: string | null | undefined): string {
 /** Text that people will see: bounded, and without control characters that could rewrite a terminal. */
 export function text(field: string, value: string | null | undefined): string {
   const s = value ?? "";
-  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is refused
-  if (s.length > MAX_TEXT || /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/.test(s)) {
+  if (s.length > MAX_TEXT || CONTROL.test(s)) {
     throw new RecordError(field, `longer than ${String(MAX_TEXT)} characters, or has control characters`);
   }
   return s;

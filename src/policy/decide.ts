@@ -6,11 +6,11 @@
  *   const [first] = requireMatch(decision).best(1);
  */
 import type { NodeView } from "../beacon/node-view.js";
+import { worseOf } from "./apply-rules.js";
 import type { Candidate } from "./candidate.js";
 import { CandidateTable } from "./candidate-table.js";
 import { candidatesOf, type ServiceNodes } from "./candidates.js";
 import { type Evaluation, type Evaluator, type Reasons, STATUS, STATUS_NAMES, type Status } from "./evaluator.js";
-import { worseOf } from "./json-evaluator.js";
 import { needsOf } from "./needs.js";
 import type { Range } from "./policy.js";
 import { Ranking } from "./ranking.js";

@@ -108,4 +108,6 @@ export interface Evaluator {
   readonly file: { bytes: Uint8Array } | undefined;
   /** Statuses are this policy's own; `prior` only says who is still in question. */
   evaluate(batch: Batch): Evaluation | Promise<Evaluation>;
+  /** Ends what it holds (a module its worker); whoever made it calls this. */
+  close?(): Promise<void>;
 }

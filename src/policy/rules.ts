@@ -15,7 +15,7 @@ export interface Rule {
   /** Excludes in permissive mode too. */
   hard?: true;
   /** For people, of a candidate that fails. */
-  note?: (candidate: Candidate) => string | undefined;
+  note?: (candidate: Candidate, index: number) => string | undefined;
 }
 
 type ValueOf = (candidate: Candidate) => number | undefined;
@@ -79,12 +79,12 @@ function fact(name: string, valueOf: ValueOf): Rule["column"] {
 }
 
 /** Work on a node that is down is no work, whatever the mode; a node without a sidecar has nobody to say so. */
-const ALIVE: Rule = {
+export const ALIVE: Rule = {
   statement: { name: "alive", unit: "yes-no", sense: "min", limit: 1, unknown: "neutral" },
   column: fact("alive", (c) => (c.alive === undefined ? undefined : Number(c.alive))),
   hard: true,
 };
-const VERIFIED: Rule = {
+export const VERIFIED: Rule = {
   statement: { name: "verified_only", unit: "yes-no", sense: "min", limit: 1, unknown: "reject" },
   column: fact("verified", (c) => Number(isBelieved(c.trust) && c.publicKey !== undefined)),
   note: ({ trust }) => trust,

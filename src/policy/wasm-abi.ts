@@ -4,12 +4,14 @@
  * unknown is -1. docs/policy-wasm.md is the same for authors.
  *
  *   in    u32 version, u32 count, u32 recordBytes (112), u32 0; count records; texts
- *   out   u32 version, u32 count;  count of { u32 pass (0 or 1), u32 reason offset, u32 reason bytes, u32 0, i64 score }
+ *   out   u32 version, u32 count;  count of { u32 pass (0 or 1), u32 reason offset, u32 reason bytes, u32 0, i64 score (0 to 1,000,000) }
  */
 import { toBits } from "../beacon/capabilities.js";
 import type { WasmCandidate, WasmVerdict } from "./wasm-candidate.js";
 
 export const ABI_VERSION = 1;
+/** As in a policy file: a score is 0 to 1. */
+export const MAX_SCORE_PPM = 1_000_000;
 const HEADER_BYTES = 16;
 const RECORD_BYTES = 112;
 const RESULT_HEADER_BYTES = 8;
@@ -70,7 +72,7 @@ function readVerdict(result: Buffer, at: number): WasmVerdict {
   if (pass > 1) throw new AbiError(`a verdict of ${String(pass)} is neither 0 nor 1`);
   if (reasonAt + reasonBytes > result.length) throw new AbiError("a reason lies outside of the result");
   const score = result.readBigInt64LE(at + 16);
-  if (score < -1_000_000_000_000n || score > 1_000_000_000_000n) throw new AbiError(`a score of ${String(score)} millionths is out of range`);
+  if (score < 0n || score > BigInt(MAX_SCORE_PPM)) throw new AbiError(`a score of ${String(score)} millionths; it takes 0 to ${String(MAX_SCORE_PPM)}`);
   return {
     pass: pass === 1,
     scorePpm: Number(score),

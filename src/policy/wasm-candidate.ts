@@ -21,7 +21,7 @@ export interface WasmCandidate {
 
 export interface WasmVerdict {
   pass: boolean;
-  /** Millionths; the higher comes first. */
+  /** 0 to 1,000,000; the higher comes first. */
   scorePpm: number;
   /** For people; may be empty. */
   reason: string;

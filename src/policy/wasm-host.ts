@@ -22,7 +22,7 @@ export class WasmPolicyError extends Error {
   override readonly name = "WasmPolicyError";
   constructor(
     readonly fault: WasmFault,
-    detail: string,
+    readonly detail: string,
   ) {
     super(`policy module ${fault}: ${detail}`);
   }
@@ -50,7 +50,7 @@ export class WasmHost {
   /** Lower-case hex SHA-256 of the module. */
   readonly hash: string;
   readonly #options: WasmHostOptions;
-  readonly #profile: WasmProfile;
+  readonly profile: WasmProfile;
   #worker: Worker | undefined;
   /** Batches run one after another. */
   #last: Promise<unknown> = Promise.resolve();
@@ -63,7 +63,7 @@ export class WasmHost {
     this.#options = { ...DEFAULTS, ...options };
     const verdict = inspectModule(module, this.#options.limits);
     if (!verdict.ok) throw new WasmPolicyError("refused", verdict.detail);
-    this.#profile = verdict.profile;
+    this.profile = verdict.profile;
     this.hash = createHash("sha256").update(module).digest("hex");
   }
 
@@ -127,7 +127,7 @@ export class WasmHost {
 
   #start(): Worker {
     return new Worker(new URL("./wasm-worker.js", import.meta.url), {
-      workerData: { module: this.module, profile: this.#profile, memoryPages: this.#options.limits.memoryPages },
+      workerData: { module: this.module, profile: this.profile, memoryPages: this.#options.limits.memoryPages },
       resourceLimits: WORKER_LIMITS,
       env: {},
       execArgv: [],

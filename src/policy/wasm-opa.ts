@@ -4,7 +4,7 @@
  * entrypoint: an array of `{pass, score_ppm, reason}`, one for each candidate, in their order. Builtins that the module
  * does not bring itself are refused by name: they would be code of the host's.
  */
-import { ABI_VERSION, AbiError } from "./wasm-abi.js";
+import { ABI_VERSION, AbiError, MAX_SCORE_PPM } from "./wasm-abi.js";
 import type { WasmCandidate, WasmVerdict } from "./wasm-candidate.js";
 
 /** `opa_abort`: the policy gave up, with its own words. */
@@ -71,7 +71,7 @@ function readAnswer(json: string, count: number): WasmVerdict[] {
   return verdicts.map((verdict: unknown) => {
     const { pass, score_ppm: scorePpm, reason } = (verdict ?? {}) as Record<string, unknown>;
     if (typeof pass !== "boolean") throw new AbiError("a verdict's `pass` is neither true nor false");
-    if (!Number.isSafeInteger(scorePpm)) throw new AbiError("a verdict's `score_ppm` is no integer");
+    if (!Number.isInteger(scorePpm) || (scorePpm as number) < 0 || (scorePpm as number) > MAX_SCORE_PPM) throw new AbiError(`a verdict's \`score_ppm\` takes an integer from 0 to ${String(MAX_SCORE_PPM)}`);
     if (typeof reason !== "string") throw new AbiError("a verdict's `reason` is no text");
     return { pass, scorePpm: scorePpm as number, reason: reason.slice(0, MAX_REASON_LENGTH) };
   });

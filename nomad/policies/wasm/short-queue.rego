@@ -1,6 +1,7 @@
 # The policy of short-queue.json in Rego:
 #
 #   opa build -t wasm -e ibrl/verdicts short-queue.rego   (then policy.wasm of bundle.tar.gz)
+# (The number itself is not told: in a module format_int fails from 2^31 on, and so would every verdict.)
 package ibrl
 
 import rego.v1
@@ -16,6 +17,6 @@ verdict(node) := {"pass": true, "score_ppm": floor(((max_queue - node.queueDepth
 
 reason(node) := "not verified" if {
 	not node.verified
-} else := concat(" ", ["queue", format_int(node.queueDepth, 10), ">", format_int(max_queue, 10)]) if {
+} else := concat(" ", ["queue over", format_int(max_queue, 10)]) if {
 	node.queueDepth > max_queue
 } else := "queue is unknown"
