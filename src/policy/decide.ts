@@ -78,6 +78,11 @@ export class Decision {
     return index === undefined ? undefined : this.reasonsAt(index);
   }
 
+  /** From 1; undefined for the excluded, and for a node that was no candidate. */
+  placeOf(node: string): number | undefined {
+    return this.all().find(({ candidate }) => candidate.node === node)?.place;
+  }
+
   reasonsAt(index: number): { role: Role; reasons: Reasons }[] {
     return this.applied.map(({ role, evaluation }) => ({ role, reasons: evaluation.reasonsFor(index) }));
   }

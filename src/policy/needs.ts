@@ -27,6 +27,11 @@ export function copiesIndex(needs: Needs, copies: Copies, job: string | undefine
   return needs.copies.findIndex((other) => copiesKey(other) === copiesKey(withJob(copies, job)));
 }
 
+/** For people: "node-3", "service postgres". */
+export function targetName(target: LinkTarget): string {
+  return "node" in target ? target.node : `service ${target.service}`;
+}
+
 function copiesIn({ antiAffinity, spread }: Policy): Copies[] {
   return [antiAffinity, spread].filter((copies) => copies !== undefined);
 }
