@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
-const PROGRAMS = ["record-sizes", "seal-open", "join-cluster", "fuzz", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing", "idle-sidecar"];
+const PROGRAMS = ["record-sizes", "seal-open", "join-cluster", "fuzz", "policy-selection", "policy-wasm", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing", "idle-sidecar"];
 
 let failed = 0;
 for (const program of PROGRAMS) {

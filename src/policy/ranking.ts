@@ -32,7 +32,7 @@ export class Ranking {
     for (let i = 0; i < this.table.size; i++) {
       if (this.statuses[i] === STATUS.excluded) continue;
       const last = held[held.length - 1];
-      if (held.length === count && (last === undefined || this.#compare(i, last) > 0)) continue;
+      if (held.length === count && (last === undefined || !this.#mayPass(i, last) || this.#compare(i, last) > 0)) continue;
       if (held.length === count) held.pop();
       let at = held.length;
       while (at > 0 && this.#compare(i, held[at - 1] as number) < 0) at -= 1;
@@ -44,6 +44,12 @@ export class Ranking {
   /** All candidates: in their order, and the excluded ones after them by key. */
   order(): Uint32Array {
     return Uint32Array.from({ length: this.table.size }, (_, i) => i).sort((a, b) => this.#compare(a, b));
+  }
+
+  /** What two numbers say before the whole comparison: most of ten thousand end here. */
+  #mayPass(a: number, b: number): boolean {
+    const status = (this.statuses[a] as number) - (this.statuses[b] as number);
+    return status < 0 || (status === 0 && (this.#compared[a] as number) >= (this.#compared[b] as number));
   }
 
   #compare(a: number, b: number): number {

@@ -2,9 +2,8 @@
  * The rules of a policy, as data: a column of values, a limit, and what unknown means. Every rule is applied to every
  * candidate, so that a decision can say all that was wrong with a node and not the first thing only.
  */
-import { isBelieved, isRejected } from "../beacon/node-view.js";
 import type { Candidate } from "./candidate.js";
-import type { CandidateTable, Column } from "./candidate-table.js";
+import type { CandidateTable, Column, Facts } from "./candidate-table.js";
 import type { RuleStatement, Unit } from "./evaluator.js";
 import { copiesIndex, targetIndex } from "./needs.js";
 import type { Copies, LinkRule, Policy, Subject } from "./policy.js";
@@ -18,8 +17,6 @@ export interface Rule {
   note?: (candidate: Candidate, index: number) => string | undefined;
 }
 
-type ValueOf = (candidate: Candidate) => number | undefined;
-
 export function rulesOf(policy: Policy): Rule[] {
   const { limits } = policy;
   const max = (name: string, unit: Unit, subject: Subject, limit: number | undefined, column: Rule["column"]): Rule[] =>
@@ -28,13 +25,13 @@ export function rulesOf(policy: Policy): Rule[] {
     ALIVE,
     policy.verifiedOnly ? VERIFIED : NOT_REJECTED,
     ...capabilityRule(policy),
-    ...max("max_latency_ms", "us", "latency", limits.latencyUs, FACTS.latency),
-    ...max("max_jitter_ms", "us", "jitter", limits.jitterUs, FACTS.jitter),
-    ...max("max_packet_loss", "ppm", "packet_loss", limits.lossPpm, FACTS.loss),
-    ...max("max_queue_depth", "count", "queue_depth", limits.queueDepth, FACTS.queue),
-    ...max("max_price_per_gb", "microusd-per-gb", "price", limits.priceMicroUsdPerGb, FACTS.price),
+    ...max("max_latency_ms", "us", "latency", limits.latencyUs, fact("latency")),
+    ...max("max_jitter_ms", "us", "jitter", limits.jitterUs, fact("jitter")),
+    ...max("max_packet_loss", "ppm", "packet_loss", limits.lossPpm, fact("loss")),
+    ...max("max_queue_depth", "count", "queue_depth", limits.queueDepth, fact("queue")),
+    ...max("max_price_per_gb", "microusd-per-gb", "price", limits.priceMicroUsdPerGb, fact("price")),
     ...reputationRule(policy),
-    ...max("max_disputed_links", "count", "link", limits.disputedLinks, fact("disputed links", (c) => c.disputedLinks)),
+    ...max("max_disputed_links", "count", "link", limits.disputedLinks, derived("disputed links", (c) => c.disputedLinks)),
     ...budgetRule(policy),
     ...policy.links.flatMap((link, i) => linkRules(policy, link, `links[${String(i)}]`)),
     ...copiesRule(policy, "anti_affinity", policy.antiAffinity, 0),
@@ -42,17 +39,8 @@ export function rulesOf(policy: Policy): Rule[] {
   ];
 }
 
-/** Columns by name: a rule and a term over the same fact share one. */
-export const FACTS = {
-  latency: fact("latency", (c) => c.latencyUs),
-  jitter: fact("jitter", (c) => c.jitterUs),
-  loss: fact("loss", (c) => c.lossPpm),
-  queue: fact("queue", (c) => c.queueDepth),
-  price: fact("price", (c) => c.priceMicroUsdPerGb),
-} as const;
-
 export function reputationColumn({ reputation }: Policy): Rule["column"] {
-  return reputation === "declared" ? fact("declared reputation", (c) => c.declaredReputationPpm) : fact("reputation", (c) => c.reputationPpm);
+  return fact(reputation === "declared" ? "declaredReputation" : "reputation");
 }
 
 /** A disputed link's latency counts where the policy accepts it, and is unknown elsewhere. */
@@ -74,25 +62,29 @@ export function copiesColumn(copies: Copies): Rule["column"] {
   };
 }
 
-function fact(name: string, valueOf: ValueOf): Rule["column"] {
+export function fact(name: keyof Facts): Rule["column"] {
+  return ({ facts }) => facts[name];
+}
+
+function derived(name: string, valueOf: (candidate: Candidate) => number | undefined): Rule["column"] {
   return (table) => table.column(name, valueOf);
 }
 
 /** Work on a node that is down is no work, whatever the mode; a node without a sidecar has nobody to say so. */
 export const ALIVE: Rule = {
   statement: { name: "alive", unit: "yes-no", sense: "min", limit: 1, unknown: "neutral" },
-  column: fact("alive", (c) => (c.alive === undefined ? undefined : Number(c.alive))),
+  column: fact("alive"),
   hard: true,
 };
 export const VERIFIED: Rule = {
   statement: { name: "verified_only", unit: "yes-no", sense: "min", limit: 1, unknown: "reject" },
-  column: fact("verified", (c) => Number(isBelieved(c.trust) && c.publicKey !== undefined)),
+  column: fact("verified"),
   note: ({ trust }) => trust,
 };
 /** Without verified_only a node may have said nothing, but none may have been caught. */
 const NOT_REJECTED: Rule = {
   statement: { name: "not_rejected", unit: "yes-no", sense: "min", limit: 1, unknown: "reject" },
-  column: fact("not rejected", (c) => Number(!isRejected(c.trust))),
+  column: fact("notRejected"),
   note: ({ trust }) => trust,
 };
 
@@ -101,7 +93,7 @@ function capabilityRule({ requiredCapabilities: required, unknown }: Policy): Ru
   const missing = ({ capabilities }: Candidate) => (capabilities === undefined ? undefined : required.filter((name) => !capabilities.includes(name)));
   return [{
     statement: { name: "required_capabilities", unit: "count", sense: "max", limit: 0, unknown: unknown.capabilities },
-    column: fact(`missing ${JSON.stringify(required)}`, (c) => missing(c)?.length),
+    column: derived(`missing ${JSON.stringify(required)}`, (c) => missing(c)?.length),
     note: (c) => `missing ${(missing(c) ?? required).join(", ")}`,
   }];
 }
@@ -117,7 +109,7 @@ function budgetRule({ budget, unknown }: Policy): Rule[] {
   const { expectedGb, maxMicroUsd } = budget;
   return [{
     statement: { name: "budget", unit: "microusd", sense: "max", limit: maxMicroUsd, unknown: unknown.price },
-    column: fact(`cost of ${String(expectedGb)}`, ({ priceMicroUsdPerGb: price }) => (price === undefined ? undefined : Math.round(price * expectedGb))),
+    column: derived(`cost of ${String(expectedGb)}`, ({ priceMicroUsdPerGb: price }) => (price === undefined ? undefined : Math.round(price * expectedGb))),
   }];
 }
 

@@ -7,7 +7,7 @@ import type { CandidateTable, Column } from "./candidate-table.js";
 import { type Batch, STATUS, type TermStatement, type TieBreak, type Unit } from "./evaluator.js";
 import type { Policy, Preference, Range, Subject, TermName } from "./policy.js";
 import { TERMS } from "./policy.js";
-import { copiesColumn, FACTS, linkColumn, reputationColumn, type Rule } from "./rules.js";
+import { copiesColumn, fact, linkColumn, reputationColumn, type Rule } from "./rules.js";
 
 export const PPM = 1_000_000;
 /** Neither good nor bad: what an unknown value scores where the policy calls it neutral. */
@@ -26,12 +26,12 @@ interface TermKind {
 }
 
 const KINDS: Record<TermName, TermKind> = {
-  latency: { subject: "latency", unit: "us", column: () => FACTS.latency },
-  price: { subject: "price", unit: "microusd-per-gb", column: () => FACTS.price },
+  latency: { subject: "latency", unit: "us", column: () => fact("latency") },
+  price: { subject: "price", unit: "microusd-per-gb", column: () => fact("price") },
   reputation: { subject: "reputation", unit: "score", higherIsBetter: true, column: reputationColumn },
-  queue: { subject: "queue_depth", unit: "count", column: () => FACTS.queue },
-  jitter: { subject: "jitter", unit: "us", column: () => FACTS.jitter },
-  loss: { subject: "packet_loss", unit: "ppm", column: () => FACTS.loss },
+  queue: { subject: "queue_depth", unit: "count", column: () => fact("queue") },
+  jitter: { subject: "jitter", unit: "us", column: () => fact("jitter") },
+  loss: { subject: "packet_loss", unit: "ppm", column: () => fact("loss") },
   link: { subject: "link", unit: "us", column: farthestLink },
   spread: { subject: "workloads", unit: "count", column: ({ spread }) => (spread === undefined ? undefined : copiesColumn(spread)) },
 };
@@ -60,7 +60,7 @@ export function scoresOf(policy: Policy, terms: readonly Term[], table: Candidat
   const total = mean ? terms.reduce((sum, { statement }) => sum + statement.weight, 0) : 1;
   const scores = new Float64Array(table.size);
   for (const term of terms) addTerm(scores, term);
-  for (let i = 0; i < scores.length; i++) scores[i] = Math.round(((scores[i] ?? 0) / total) * PPM);
+  for (let i = 0; i < scores.length; i++) scores[i] = Math.round(((scores[i] as number) / total) * PPM);
   if (withoutBeaconPpm !== undefined) {
     table.candidates.forEach((candidate, i) => {
       if (candidate.beaconHash === undefined) scores[i] = withoutBeaconPpm;
@@ -87,14 +87,13 @@ export function tieBreaksOf(policy: Policy, table: CandidateTable, job: string |
 function addTerm(scores: Float64Array, { values, statement }: Term): void {
   const { weight, best, worst } = statement;
   const unknown = termScore(undefined, statement);
+  const alike = best === worst; // nobody's value is known, or all are alike
+  const [top, span] = [worst ?? 0, (worst ?? 0) - (best ?? 0)];
+  const known = best === undefined ? unknown : 1;
   for (let i = 0; i < scores.length; i++) {
     const value = values[i] as number;
-    let score = unknown;
-    if (value >= 0 && best !== undefined && worst !== undefined) {
-      score = best === worst ? 1 : (worst - value) / (worst - best);
-      score = score < 0 ? 0 : score > 1 ? 1 : score;
-    }
-    scores[i] = (scores[i] as number) + weight * score;
+    const score = value < 0 ? unknown : alike ? known : (top - value) / span;
+    scores[i] = (scores[i] as number) + weight * (score < 0 ? 0 : score > 1 ? 1 : score);
   }
 }
 

@@ -1,4 +1,4 @@
-/** What a WebAssembly policy is told of a node, and what it answers. Units of the signed records; unknown is absent. */
+/** What a WebAssembly policy is told of a node, and what it answers. Units of the signed records; unknown is undefined, absent to Rego. */
 import type { LatencySource } from "../beacon/record.js";
 
 export interface WasmCandidate {
@@ -6,16 +6,16 @@ export interface WasmCandidate {
   datacenter: string;
   /** Verified, by a key that this reader believes. */
   verified: boolean;
-  alive?: boolean;
-  latencyUs?: number;
-  latencySource?: LatencySource;
-  jitterUs?: number;
-  lossPpm?: number;
-  queueDepth?: number;
-  priceMicroUsdPerGb?: number;
-  reputationPpm?: number;
-  declaredReputationPpm?: number;
-  workloads?: number;
+  alive?: boolean | undefined;
+  latencyUs?: number | undefined;
+  latencySource?: LatencySource | undefined;
+  jitterUs?: number | undefined;
+  lossPpm?: number | undefined;
+  queueDepth?: number | undefined;
+  priceMicroUsdPerGb?: number | undefined;
+  reputationPpm?: number | undefined;
+  declaredReputationPpm?: number | undefined;
+  workloads?: number | undefined;
   capabilities: readonly string[];
 }
 

@@ -71,17 +71,11 @@ function recordable(reason: string): string {
 }
 
 /** The facts of a module's batch (docs/policy-wasm.md). */
-export function wasmCandidateOf(candidate: Candidate): WasmCandidate {
+function wasmCandidateOf(candidate: Candidate): WasmCandidate {
   const { node, datacenter, trust, publicKey, alive, latencyUs, latencyEstimated, capabilities = [] } = candidate;
   const { jitterUs, lossPpm, queueDepth, priceMicroUsdPerGb, reputationPpm, declaredReputationPpm, workloads } = candidate;
   return {
-    node, datacenter, verified: isBelieved(trust) && publicKey !== undefined, capabilities,
-    ...known({ alive, latencyUs, jitterUs, lossPpm, queueDepth, priceMicroUsdPerGb, reputationPpm, declaredReputationPpm, workloads }),
-    ...(latencyUs === undefined ? {} : { latencySource: latencyEstimated ? "estimated" : "measured" }),
+    node, datacenter, verified: isBelieved(trust) && publicKey !== undefined, alive, latencyUs, latencySource: latencyUs === undefined ? undefined : latencyEstimated ? "estimated" : "measured",
+    jitterUs, lossPpm, queueDepth, priceMicroUsdPerGb, reputationPpm, declaredReputationPpm, workloads, capabilities,
   };
-}
-
-/** What is unknown is not there: Rego asks whether it is. */
-function known<T extends object>(facts: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }

@@ -14,7 +14,7 @@ export interface WasmLimits {
   tableElements: number;
 }
 
-/** 16 MiB hold a batch of 100,000 candidates; 4 MiB hold what `opa build` emits, which carries OPA's own evaluator. */
+/** 16 MiB hold a batch of 50,000 candidates with its verdicts; 4 MiB hold what `opa build` emits, which carries OPA's own evaluator. */
 export const WASM_LIMITS: WasmLimits = { moduleBytes: 4 * 1024 * 1024, memoryPages: 256, tableElements: 65_536 };
 
 /** What `opa build` needs of its host, and nothing else (Open Policy Agent, "WebAssembly", ABI 1.x). */
