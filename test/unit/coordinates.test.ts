@@ -30,11 +30,12 @@ test.each(vectors.cases.map((c, i) => ({ ...c, i })))("case $i gives Serf's own 
   expect(estimateRttUs(a, b)).toBe(rttNs / 1000);
 });
 
-test("the estimate is symmetric, finite and not negative, for any coordinates", () => {
+test("the estimate is finite and not negative, and symmetric to the nanosecond, for any coordinates", () => {
   fc.assert(
     fc.property(coordinate, coordinate, (a, b) => {
       const rttUs = estimateRttUs(a, b);
-      expect(rttUs).toBe(estimateRttUs(b, a));
+      // Serf adds the heights in the order of the ends: the last digit of the sum may differ, and with it what is cut off.
+      expect(Math.abs((rttUs ?? Number.NaN) - (estimateRttUs(b, a) ?? Number.NaN))).toBeLessThan(0.0015);
       expect(rttUs).toBeGreaterThanOrEqual(0);
       expect(Number.isFinite(rttUs)).toBe(true);
     }),
