@@ -42,8 +42,10 @@ export function factsThatMayChange({ table: { needs } }: Decision): Fact[] {
 
 /** The rule just met: its value at the limit, what is missing there. The same candidate where a rule is not ours to meet. */
 export function ruleMet(candidate: Candidate, { name, limit }: RuleStatement, { applied, table: { needs }, request }: Decision, role: Role): Candidate {
+  if (name === "alive") return { ...candidate, alive: true };
+  if (name === "verified_only" || name === "not_rejected") return { ...candidate, trust: "pinned", publicKey: candidate.publicKey ?? "0".repeat(64) };
   const policy = applied.find((of) => of.role === role)?.evaluator.policy;
-  if (policy === undefined) return candidate;
+  if (policy === undefined) return candidate; // a module's own verdict
   const [, link, field] = /^links\[(\d+)\]\.(.+)$/.exec(name) ?? [];
   if (link !== undefined && field !== undefined) return linkMet(candidate, policy, Number(link), field, limit, (target) => targetIndex(needs, target));
   const copies = (of: Copies | undefined): Candidate => {
@@ -51,8 +53,6 @@ export function ruleMet(candidate: Candidate, { name, limit }: RuleStatement, { 
     return { ...candidate, copies: candidate.copies.map((count, i) => (i === index ? limit : count)) };
   };
   switch (name) {
-    case "alive": return { ...candidate, alive: true };
-    case "verified_only": case "not_rejected": return { ...candidate, trust: "pinned", publicKey: candidate.publicKey ?? "0".repeat(64) };
     case "required_capabilities": return { ...candidate, capabilities: [...new Set([...(candidate.capabilities ?? []), ...policy.requiredCapabilities])].sort() };
     case "max_latency_ms": return { ...candidate, latencyUs: limit };
     case "max_jitter_ms": return { ...candidate, jitterUs: limit };

@@ -21,9 +21,11 @@ export interface Change {
   unit: Unit;
   /** As it is now; undefined: unknown. */
   from: number | undefined;
-  /** At most this (or at least, where higher is better) and the node would be first. */
+  /** At this value the node would be first, and a unit before it not. */
   to: number;
   higherIsBetter: boolean;
+  /** Whether it would also be first at any better value: files say so, a module may say anything. */
+  orBetter: boolean;
 }
 
 export interface WhyNot {
@@ -35,7 +37,7 @@ export interface WhyNot {
   placeIfMet: number | undefined;
   /** Each alone would be enough, beside what `failures` demand. */
   changes: Change[];
-  /** What a module said of it. */
+  /** What a module said of it beside its failures. */
   said: string[];
 }
 
@@ -54,23 +56,24 @@ export async function whyNot(decision: Decision, node: string): Promise<WhyNot |
   return {
     standing, first, failures, placeIfMet,
     changes: placeIfMet === undefined || first?.candidate.node === node ? [] : await changesToFirst(decision, met, standing.candidate, placeIfMet),
-    said: reasons.flatMap(({ reasons: of }) => of.said ?? []),
+    said: reasons.flatMap(({ reasons: of }) => of.said ?? []).filter((line) => failures.every(({ result }) => result.note !== line)),
   };
 }
 
 async function changesToFirst(decision: Decision, met: Candidate, now: Candidate, placeIfMet: number): Promise<Change[]> {
   if (placeIfMet === 1) return [];
   const changes: Change[] = [];
+  const orBetter = decision.applied.every(({ evaluator }) => evaluator.policy !== undefined);
   for (const fact of factsThatMayChange(decision)) {
     const to = await threshold(decision, met, fact);
-    if (to !== undefined) changes.push({ fact: fact.name, unit: fact.unit, from: fact.get(now), to, higherIsBetter: fact.higherIsBetter });
+    if (to !== undefined) changes.push({ fact: fact.name, unit: fact.unit, from: fact.get(now), to, higherIsBetter: fact.higherIsBetter, orBetter });
   }
   return changes;
 }
 
 /**
- * The value nearest to today's at which the node is first. A better value never makes a node's place worse, so that the
- * border is found by halving.
+ * A border between values at which the node is first and at which it is not, found by halving. By a file a better value
+ * never makes a node's place worse, so that it is the only one, and the nearest to today's value.
  */
 async function threshold(decision: Decision, met: Candidate, fact: Fact): Promise<number | undefined> {
   const isFirst = async (value: number): Promise<boolean> => (await placeWith(decision, fact.set(met, value))) === 1;

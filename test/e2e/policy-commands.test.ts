@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import { projectRoot } from "../../src/dev/project-root.js";
 import { formatHostPort } from "../../src/sidecar/api/bind-address.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { someGuard } from "../harness/some-guard.js";
@@ -56,6 +57,21 @@ test("policy rank: the order with its terms, and for each excluded node every br
   expect(stdout).toMatch(/- {2}node-3 {2}excluded +- {2}verified_only: no-sidecar; max_latency_ms: unknown \(at most 100 ms\)/);
   const json = JSON.parse((await run("policy", "rank", near(), "--json")).stdout) as { nodes: { node: string }[] };
   expect(json.nodes[0]).toMatchObject({ node: "node-1", place: 1, scorePpm: 515_000, reasons: [{ role: "spawn", terms: [{ name: "latency", value: 97_000 }] }] });
+});
+
+const lowLatency = join(projectRoot(), "nomad/policies/wasm/low-latency.wasm");
+
+test("a WebAssembly module ranks as a file does, with the reasons in its own words, and holds beside a cluster's policy", async () => {
+  const { stdout, stderr, code } = await run("policy", "rank", lowLatency);
+  expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+  expect(stdout).toContain("Policy low-latency (spawn's, enforce): 0 eligible, 0 violating, 3 excluded");
+  expect(stdout).toMatch(/- {2}node-2 {2}excluded +- {2}module: latency 120000 us > 50000 us/);
+  expect(stdout).toMatch(/- {2}node-3 {2}excluded +- {2}verified_only: no-sidecar; module: not verified/);
+  expect((await run("policy", "rank", near(), "--cluster-policy", lowLatency)).stdout).toContain("(spawn's, enforce): 0 eligible, 0 violating, 3 excluded");
+  const whyNot = await run("cluster", "why-not", "node-1", "--policy", lowLatency);
+  expect({ code: whyNot.code, stdout: whyNot.stdout }).toEqual({
+    code: 0, stdout: "node-1 may not be chosen; nobody may.\n  low-latency: module: latency 97000 us > 50000 us\nWith these met it would still break a rule.\n",
+  });
 });
 
 test("cluster why-not: the broken rule, and the value at which the node would be first", async () => {

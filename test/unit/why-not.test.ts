@@ -1,5 +1,9 @@
 /** Why not: every border that is named is one, to the unit: at the value the node is first, one unit beyond it is not. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
+import { projectRoot } from "../../src/dev/project-root.js";
+import { WasmEvaluator } from "../../src/policy/wasm-evaluator.js";
 import { whyNot } from "../../src/policy/why-not.js";
 import { whyNotText } from "../../src/commands/views/ranking.js";
 import { bareCandidate, candidate, decideOver, evaluator } from "../harness/candidates.js";
@@ -29,6 +33,16 @@ test("rules that are no numbers are met too, and what no single value can do is 
   expect(answer?.failures.map(({ result }) => result.rule.name)).toEqual(["verified_only", "required_capabilities"]);
   // Free of charge it would tie, and the made-up key of an unverified node comes first.
   expect(answer).toMatchObject({ placeIfMet: 2, changes: [{ fact: "price", from: undefined, to: 0 }] });
+});
+
+test("of a module a border is found too, and no more is said than was seen: it may treat better values otherwise", async () => {
+  const spawn = new WasmEvaluator(readFileSync(join(projectRoot(), "nomad/policies/wasm/low-latency.wasm")), "low-latency", { deadlineMs: 60_000 });
+  try {
+    const answer = await whyNot(await decideOver([candidate(1), candidate(2, { latencyUs: 20_000 }), candidate(3, { latencyUs: 1, alive: false })], { spawn }), "node-2");
+    expect(answer && whyNotText(answer)).toBe("node-2 is number 2; node-1 is first.\n  latency is 20 ms; at 9.999 ms it would be first.");
+  } finally {
+    await spawn.close();
+  }
 });
 
 test("every border is exact, whatever the cluster", async () => {

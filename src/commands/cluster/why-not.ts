@@ -12,7 +12,7 @@ export default class ClusterWhyNot extends PlainCommand {
     "every other value as it is, and every broken rule just met.\n\nExit codes: 0; 1 error, or the file is wrong; 2 bad usage.";
   static override examples = ["<%= config.bin %> <%= command.id %> node-3 --policy nomad/policies/low-latency.json"];
   static override args = { node: Args.string({ name: "NODE", description: "The Consul node.", required: true }) };
-  static override flags = { ...liveFlags, policy: Flags.string({ summary: "The policy file.", helpValue: "FILE", required: true }) };
+  static override flags = { ...liveFlags, policy: Flags.string({ summary: "The policy file, or module.", helpValue: "FILE", required: true }) };
 
   async run(): Promise<object> {
     const { args, flags } = await this.parse(ClusterWhyNot);

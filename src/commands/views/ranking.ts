@@ -49,8 +49,8 @@ export function whyNotText({ standing, first, failures, placeIfMet, changes, sai
   return [head, ...broken, ...said.map((line) => `  ${printable(line)}`), ...ifMet, ...changes.map(changeText), ...none].join("\n");
 }
 
-function changeText({ fact, unit, from, to, higherIsBetter }: Change): string {
-  return `  ${printable(fact)} is ${valueText(from, unit)}; at ${valueText(to, unit)} or ${higherIsBetter ? "more" : "less"} it would be first.`;
+function changeText({ fact, unit, from, to, higherIsBetter, orBetter }: Change): string {
+  return `  ${printable(fact)} is ${valueText(from, unit)}; at ${valueText(to, unit)}${orBetter ? ` or ${higherIsBetter ? "more" : "less"}` : ""} it would be first.`;
 }
 
 function rowOf(decision: Decision, { place, candidate, status, scorePpm }: Ranked): Record<Column, string> {
