@@ -17,6 +17,20 @@ export interface Rule {
   note?: (candidate: Candidate, index: number) => string | undefined;
 }
 
+/** Every rule there is, by name; of link rules without the number of the link. */
+export const RULE_KINDS = [
+  "alive", "verified_only", "not_rejected", "required_capabilities", "max_latency_ms", "max_jitter_ms", "max_packet_loss", "max_queue_depth", "max_price_per_gb",
+  "min_reputation_score", "max_disputed_links", "budget", "links.disputed", "links.max_latency_ms", "links.max_packet_loss", "anti_affinity", "spread", "module",
+] as const;
+export type RuleKind = (typeof RULE_KINDS)[number];
+
+/** `links[0].max_latency_ms` is of kind `links.max_latency_ms`. */
+export function kindOf(rule: string): RuleKind {
+  const kind = RULE_KINDS.find((each) => each === rule.replace(/\[\d+\]/, ""));
+  if (kind === undefined) throw new RangeError(`${rule} is no rule`);
+  return kind;
+}
+
 export function rulesOf(policy: Policy): Rule[] {
   const { limits } = policy;
   const max = (name: string, unit: Unit, subject: Subject, limit: number | undefined, column: Rule["column"]): Rule[] =>

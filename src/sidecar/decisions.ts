@@ -11,6 +11,7 @@ import type { KeyAdmission } from "../beacon/keys.js";
 import { decide, type DecideInput, type Decision } from "../policy/decide.js";
 import { decisionKey, sealDecision, type SealedDecision } from "../policy/decision-document.js";
 import type { Decider } from "../policy/decision-record.js";
+import type { Clock } from "./clock.js";
 import type { CallOptions, ConsulApi } from "./consul-api.js";
 
 /** Of one node, the last ones. A decision has some 2 KiB and 200 bytes for each candidate, and 430 KiB at most. */
@@ -20,6 +21,13 @@ export interface MadeDecision {
   id: string;
   decision: Decision;
   sealed: SealedDecision;
+}
+
+export interface DecisionObserver {
+  /** Made, whoever was chosen. */
+  decided(decision: Decision, elapsedMs: number): void;
+  /** No decision: a policy module gave no verdicts. */
+  failed(error: unknown): void;
 }
 
 export class NotJoinedError extends Error {
@@ -38,6 +46,8 @@ export interface DecisionsDeps {
   decider: () => Decider | undefined;
   /** IDs of the decisions of this node that lie in KV, oldest first, on its own disk. */
   kept: { read: () => readonly string[]; write: (ids: readonly string[]) => void };
+  clock: Pick<Clock, "monoMs">;
+  observer: DecisionObserver;
   /** An old decision stays where it is: nothing depends on its going. */
   onStale: (error: unknown) => void;
 }
@@ -47,10 +57,18 @@ export class Decisions {
 
   /** Decides and signs, and keeps nothing. Rejects with NotJoinedError, RecordError or SealError, and with WasmPolicyError. */
   async make(input: DecideInput): Promise<MadeDecision> {
-    const { decider, identity, keys } = this.deps;
+    const { decider, identity, keys, clock, observer } = this.deps;
     const who = decider();
     if (who === undefined) throw new NotJoinedError();
-    const decision = await decide(input);
+    const startedMs = clock.monoMs();
+    let decision: Decision;
+    try {
+      decision = await decide(input);
+    } catch (error) {
+      observer.failed(error);
+      throw error;
+    }
+    observer.decided(decision, clock.monoMs() - startedMs);
     const sealed = sealDecision(decision, who, identity, keys);
     return { id: sealed.id, decision, sealed };
   }

@@ -8,6 +8,8 @@ import type { LatencySource } from "../beacon/record.js";
 import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
 import { REJECT_REASONS, type RejectReason } from "../beacon/rejection.js";
 import { TRUST_MODES, type TrustMode } from "../beacon/trust-policy.js";
+import { RULE_KINDS, type RuleKind } from "../policy/rules.js";
+import type { WasmFault } from "../policy/wasm-host.js";
 import type { ConsulErrorCode } from "./consul-api.js";
 
 /** Where the sidecar writes: the agent's TTL check, the service entry, the KV state, the KV pin, the user event. */
@@ -21,6 +23,10 @@ const CONSUL_ERRORS = keysOf<ConsulErrorCode>({
   unreachable: 0, timeout: 0, aborted: 0, permission: 0, "not-found": 0, "no-leader": 0, "rate-limited": 0, server: 0,
   "too-large": 0, rejected: 0, protocol: 0,
 });
+
+const WASM_FAULTS = keysOf<WasmFault>({ refused: 0, "no-start": 0, deadline: 0, trap: 0, "bad-answer": 0 });
+/** `failed`: there were no verdicts, and so no decision. */
+const EVALUATION_RESULTS = ["match", "no-match", "failed"] as const;
 
 /** As probe/reflector.ts counts them; a test compares. */
 const REFLECTOR_DROPS = ["short", "long", "bad-hmac", "malformed", "unknown-peer", "replay", "rate"] as const;
@@ -93,6 +99,13 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   interfaceBytes("hypercore_ibrl_interface_receive_bytes_total", "Bytes that each network interface received, by the kernel; without loopback.", ({ receiveBytes }) => receiveBytes);
   interfaceBytes("hypercore_ibrl_interface_transmit_bytes_total", "Bytes that each network interface sent, by the kernel; without loopback.", ({ transmitBytes }) => transmitBytes);
 
+  const policyEvaluations = labelled("hypercore_ibrl_policy_evaluations_total", "Decisions by policy that this sidecar made, by result (match, no-match, failed: there was none).", ["result"]);
+  const policyViolations = labelled("hypercore_ibrl_policy_violations_total", "Candidates of these decisions that broke a rule, by rule; each policy counts for itself.", ["rule"]);
+  const wasmFaults = labelled("hypercore_ibrl_policy_wasm_faults_total", "Batches for which a policy module gave no verdicts, by fault.", ["fault"]);
+
+  for (const result of EVALUATION_RESULTS) policyEvaluations.inc({ result }, 0);
+  for (const rule of RULE_KINDS) policyViolations.inc({ rule }, 0);
+  for (const fault of WASM_FAULTS) wasmFaults.inc({ fault }, 0);
   for (const carrier of CARRIERS) {
     recordsAccepted.inc({ carrier }, 0);
     recordsWaiting.inc({ carrier }, 0);
@@ -181,6 +194,14 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     reputation: gauge("hypercore_ibrl_reputation_ratio", "This node's reputation, 0 to 1, as computed here from what others signed; no sample while unknown."),
     reputationObservers: gauge("hypercore_ibrl_reputation_observers", "Nodes whose votes that reputation is."),
     priceScriptFailures: counter("hypercore_ibrl_price_script_failures_total", "Runs of the price script that gave no price."),
+
+    // Policies.
+    policyEvaluation: (result: (typeof EVALUATION_RESULTS)[number]) => policyEvaluations.inc({ result }),
+    policyViolation: (rule: RuleKind, count: number) => policyViolations.inc({ rule }, count),
+    policyDecision: histogram("hypercore_ibrl_policy_decision_seconds", "Time that a decision took, from the nodes' records to the order; without reading and writing."),
+    policyWasm: histogram("hypercore_ibrl_policy_wasm_seconds", "Time that a policy module took for one batch, the way to its worker and back included."),
+    policyWasmFault: (fault: WasmFault) => wasmFaults.inc({ fault }),
+    policyWasmKills: counter("hypercore_ibrl_policy_wasm_kills_total", "Policy modules that were ended at their deadline."),
 
     apiRequest: (api: "http" | "grpc", call: string, code: number) => apiRequests.inc({ api, call, code: String(code) }),
   };

@@ -32,6 +32,8 @@ function someDecisions({ joined = true } = {}) {
     identity: identity(1), keys,
     decider: () => (joined ? { node: "node-1", datacenter: "dc1" } : undefined),
     kept: { read: () => readDecisionList(folder), write: (ids) => writeDecisionList(folder, ids) },
+    clock: { monoMs: () => 0 },
+    observer: { decided: () => {}, failed: () => {} },
     onStale: (error) => stale.push(error),
   });
   const make = (second: number) => decisions.make({ nodes: [fullView({ name: "node-1", key: 1 })], policies: { spawn: evaluator() }, nowMs: NOW_MS + second * 1_000 });
