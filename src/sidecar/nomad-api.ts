@@ -50,12 +50,22 @@ export interface NomadAllocation {
   drivers?: string[];
 }
 
+/** Work that the servers' schedulers hold back or have not come to yet, of those evaluations that name a node. */
+export interface NomadEvaluation {
+  id: string;
+  jobId: string;
+  /** `blocked`: nothing fits until capacity frees up. `pending`: waits for a scheduler. */
+  status: "blocked" | "pending";
+}
+
 /** Every call rejects with NomadError, and with nothing else. */
 export interface NomadApi {
   self(options?: NomadCallOptions): Promise<NomadAgentSelf>;
   node(nodeId: string, options?: NomadCallOptions): Promise<NomadNode>;
   /** Those the token may see: Nomad leaves out namespaces without `read-job` and does not say so. */
   allocations(nodeId: string, options?: NomadCallOptions): Promise<NomadAllocation[]>;
+  /** Blocked and pending ones that name this node, of the namespaces that the token may see; refused where it may see none. */
+  waitingEvaluations(nodeId: string, options?: NomadCallOptions): Promise<NomadEvaluation[]>;
 }
 
 export type NomadErrorCode =

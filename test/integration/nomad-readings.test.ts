@@ -39,25 +39,22 @@ async function read(node: LocalNode): Promise<LocalNomad> {
   return readLocalNomad(await nomadOf(node), { consulNode: node.name, hostname: "not-this-host" });
 }
 
-/** Registers a batch of one raw_exec task that sleeps, on the node; `needs` is a key of Consul's that it waits for. */
-async function run(job: string, node: LocalNode, needs?: string): Promise<void> {
-  const task = {
-    Name: "sleep",
-    Driver: "raw_exec",
-    Config: { command: "sleep", args: ["600"] },
-    Resources: { CPU: 20, MemoryMB: 20 },
-    ...(needs !== undefined && { Templates: [{ EmbeddedTmpl: `{{ key "${needs}" }}`, DestPath: "local/needed" }] }),
-  };
-  const Job = {
-    ID: job,
-    Name: job,
-    Type: "batch",
-    Datacenters: ["*"],
-    Constraints: [{ LTarget: "${attr.unique.consul.name}", RTarget: node.name, Operand: "=" }],
-    TaskGroups: [{ Name: "sleepers", Count: 1, Tasks: [task] }],
-  };
+const SLEEP = { Name: "sleep", Driver: "raw_exec", Config: { command: "sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 20 } };
+
+function jobOn(job: string, node: LocalNode) {
+  const constraint = { LTarget: "${attr.unique.consul.name}", RTarget: node.name, Operand: "=" };
+  return { ID: job, Name: job, Type: "batch", Datacenters: ["*"], Constraints: [constraint] };
+}
+
+async function register(Job: object): Promise<void> {
   const response = await fetch(`${nodeAt(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job }) });
   expect([response.status, await response.text()]).toEqual([200, expect.stringContaining("EvalID")]);
+}
+
+/** Registers a batch of one raw_exec task that sleeps, on the node; `needs` is a key of Consul's that it waits for. */
+async function run(job: string, node: LocalNode, needs?: string): Promise<void> {
+  const waits = needs === undefined ? {} : { Templates: [{ EmbeddedTmpl: `{{ key "${needs}" }}`, DestPath: "local/needed" }] };
+  await register({ ...jobOn(job, node), TaskGroups: [{ Name: "sleepers", Count: 1, Tasks: [{ ...SLEEP, ...waits }] }] });
 }
 
 async function end(job: string): Promise<void> {
@@ -112,20 +109,38 @@ test("a job is a workload of the node that runs it, and of no other, until it is
 }, 2 * SEEN_MS);
 
 test("an allocation that waits is queue depth", async () => {
-  const before = queueDepthOf(IDLE_SERF, (await read(nodeAt(1))).allocations);
-  expect(before.value).toEqual({ total: 0, serf: 0, nomadPending: 0 });
+  // A node that has just joined may have its own evaluations pending for a moment.
+  await waitFor("an idle node", async () => (queueDepthOf(IDLE_SERF, await read(nodeAt(1))).value?.nomadWaiting === 0 ? true : undefined), { timeoutMs: SEEN_MS });
   await run("waiter", nodeAt(1), "never/written");
   const local = await waitFor("pending", async () => {
     const found = await read(nodeAt(1));
     return found.allocations.value?.some(({ clientStatus }) => clientStatus === "pending") ? found : undefined;
   }, { timeoutMs: SEEN_MS });
-  expect(queueDepthOf(IDLE_SERF, local.allocations).value).toEqual({ total: 1, serf: 0, nomadPending: 1 });
+  expect(queueDepthOf(IDLE_SERF, { ...local, evaluations: measured([]) }).value).toEqual({ total: 1, serf: 0, nomadWaiting: 1 });
   expect(workloadsOf(local.allocations).value?.map(({ job, status }) => [job, status])).toEqual([["waiter", "pending"]]);
   await end("waiter");
   await waitFor("ended", async () => {
     const { value } = workloadsOf((await read(nodeAt(1))).allocations);
     return value?.length === 0 ? true : undefined;
   }, { timeoutMs: SEEN_MS });
+}, 2 * SEEN_MS);
+
+test("a system job that does not fit on a node is blocked there, and is that node's queue depth alone", async () => {
+  const host = nodeAt(1);
+  await register({
+    ...jobOn("giant", host),
+    Type: "system",
+    TaskGroups: [{ Name: "giants", Tasks: [{ ...SLEEP, Resources: { CPU: 20, MemoryMB: 1_000_000_000 } }] }],
+  });
+  const local = await waitFor("blocked", async () => {
+    const found = await read(host);
+    return found.evaluations.value?.some(({ status }) => status === "blocked") ? found : undefined;
+  }, { timeoutMs: SEEN_MS });
+  expect(local.evaluations.value).toEqual([{ id: expect.any(String), jobId: "giant", status: "blocked" }]);
+  expect(queueDepthOf(IDLE_SERF, local).value).toEqual({ total: 1, serf: 0, nomadWaiting: 1 });
+  expect(queueDepthOf(IDLE_SERF, await read(nodeAt(0))).value).toEqual({ total: 0, serf: 0, nomadWaiting: 0 });
+  await end("giant");
+  await waitFor("waits no longer", async () => ((await read(host)).evaluations.value?.length === 0 ? true : undefined), { timeoutMs: SEEN_MS });
 }, 2 * SEEN_MS);
 
 test("what Nomad has collected is held no longer", async () => {
@@ -150,6 +165,6 @@ test("without Nomad workloads are unknown, not none, and the queue is Serf's alo
   const local = await read(nodeAt(1));
   expect(local.node.reason).toBe("nomad-unreachable");
   expect(workloadsOf(local.allocations)).toMatchObject({ value: undefined, reason: "nomad-unreachable" });
-  expect(queueDepthOf(IDLE_SERF, local.allocations).value).toEqual({ total: 0, serf: 0 });
+  expect(queueDepthOf(IDLE_SERF, local).value).toEqual({ total: 0, serf: 0 });
   expect(capabilitiesOf(local.node, BARE, ["gpu"]).names).toEqual(["gpu"]);
 });

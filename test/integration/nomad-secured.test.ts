@@ -167,6 +167,9 @@ test("a token without read-job leaves workloads unknown where there are some; wi
   const hidden = await read(narrow);
   expect(hidden.node.value?.drivers.get("raw_exec")).toEqual({ detected: true, healthy: true });
   expect(hidden.allocations.reason).toBe("nomad-allocations-hidden");
+  // Evaluations are refused outright, so they need no count to compare with.
+  expect([hidden.evaluations.value, hidden.evaluations.reason]).toEqual([undefined, "nomad-permission"]);
+  expect((await read(full)).evaluations.value).toBeDefined();
 
   await nomad(management, "job", "stop", "-purge", "-detach", "sleeper");
   // Until the client has let go of it, so that no mount of Nomad's stays behind in our folder.

@@ -122,6 +122,23 @@ test("reads allocations, with the drivers of their own group where the job is th
   expect(second).not.toHaveProperty("drivers");
 });
 
+test("asks for the waiting evaluations of one node, of all namespaces, and takes no others for them", async () => {
+  const queries: URLSearchParams[] = [];
+  const evaluation = { ID: "e1", JobID: "web", Status: "blocked", NodeID: "n1", Type: "system" };
+  const answers = [[evaluation, { ...evaluation, ID: "e2", Status: "pending" }], [{ ...evaluation, Status: "complete" }]];
+  const nomad = await answering((request, response) => {
+    queries.push(new URL(request.url ?? "", "http://nomad").searchParams);
+    response.end(JSON.stringify(answers.shift()));
+  });
+  expect(await nomad.waitingEvaluations('n"1')).toEqual([
+    { id: "e1", jobId: "web", status: "blocked" },
+    { id: "e2", jobId: "web", status: "pending" },
+  ]);
+  const filter = 'NodeID == "n\\"1" and (Status == "blocked" or Status == "pending")';
+  expect(Object.fromEntries(queries[0] ?? [])).toEqual({ stale: "true", namespace: "*", filter });
+  expect((await failure(nomad.waitingEvaluations("n1"))).code).toBe("protocol");
+});
+
 test("a node ID cannot leave its place in the path", async () => {
   const urls: (string | undefined)[] = [];
   const nomad = await answering((request, response) => {

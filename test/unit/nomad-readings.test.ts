@@ -1,5 +1,5 @@
 /** Whose Nomad it is, what waits and runs on this node, and that unknown stays unknown. */
-import { type NomadAgentSelf, type NomadAllocation, type NomadApi, NomadError, type NomadNode } from "../../src/sidecar/nomad-api.js";
+import { type NomadAgentSelf, type NomadAllocation, type NomadApi, NomadError, type NomadEvaluation, type NomadNode } from "../../src/sidecar/nomad-api.js";
 import { ConsulError } from "../../src/sidecar/consul-api.js";
 import { type LocalIdentity, readLocalNomad } from "../../src/sidecar/readings/local-nomad.js";
 import { queueDepthOf } from "../../src/sidecar/readings/queue-depth.js";
@@ -17,13 +17,14 @@ function node(attributes: Record<string, string>): NomadNode {
   return { id: "n1", name: "nomad-1", status: "ready", drivers: new Map(), attributes: new Map(Object.entries(attributes)) };
 }
 
-function nomad(parts: { self?: NomadAgentSelf; node?: NomadNode; allocations?: NomadAllocation[] }): NomadApi {
+function nomad(parts: { self?: NomadAgentSelf; node?: NomadNode; allocations?: NomadAllocation[]; evaluations?: NomadEvaluation[] }): NomadApi {
   const answer = <T>(operation: string, value: T | undefined): Promise<T> =>
     value === undefined ? Promise.reject(new NomadError("permission", operation, `${operation} refused`)) : Promise.resolve(value);
   return {
     self: () => answer("self", parts.self),
     node: () => answer("node", parts.node),
     allocations: () => answer("allocations", parts.allocations),
+    waitingEvaluations: () => answer("waitingEvaluations", parts.evaluations),
   };
 }
 
@@ -41,6 +42,7 @@ describe("the local Nomad", () => {
     expect(local.node.value?.id).toBe(ours ? "n1" : undefined);
     expect(local.node.reason).toBe(ours ? undefined : "nomad-other-node");
     expect(local.allocations).toEqual(ours ? { value: [] } : local.node);
+    expect(local.evaluations.reason).toBe(ours ? "nomad-permission" : "nomad-other-node");
   });
 
   const OURS = node({ "unique.consul.name": "web-1" });
@@ -95,20 +97,28 @@ test("no workloads and no Nomad are different answers", () => {
 });
 
 describe("queue depth", () => {
+  const EVALUATION: NomadEvaluation = { id: "e1", jobId: "job", status: "blocked" };
+  const none = measured<never[]>([]);
+  const gone = unmeasured("nomad-unreachable");
   const agent = measured({ serfQueues: { intent: 1, event: 20, query: 300 } });
 
   test("is Serf's queues and what waits in Nomad", () => {
     const waiting = measured([allocation("a", "pending"), allocation("b", "pending", "stop"), allocation("c", "running")]);
-    expect(queueDepthOf(agent, waiting)).toEqual({ value: { total: 322, serf: 321, nomadPending: 1 } });
-    expect(queueDepthOf(agent, measured([]))).toEqual({ value: { total: 321, serf: 321, nomadPending: 0 } });
+    const evaluations = measured([EVALUATION, { ...EVALUATION, id: "e2", status: "pending" as const }]);
+    expect(queueDepthOf(agent, { allocations: waiting, evaluations })).toEqual({ value: { total: 324, serf: 321, nomadWaiting: 3 } });
+    expect(queueDepthOf(agent, { allocations: none, evaluations: none })).toEqual({ value: { total: 321, serf: 321, nomadWaiting: 0 } });
   });
 
-  test("without Nomad is Serf's queues alone, and says so", () => {
-    expect(queueDepthOf(agent, unmeasured("nomad-unreachable"))).toEqual({ value: { total: 321, serf: 321 } });
+  test.each([
+    ["Nomad", gone, gone],
+    ["a right to read allocations", gone, measured([EVALUATION])],
+    ["a right to read evaluations", measured([allocation("a", "pending")]), gone],
+  ])("without %s is Serf's queues alone, and says so", (_, allocations, evaluations) => {
+    expect(queueDepthOf(agent, { allocations, evaluations })).toEqual({ value: { total: 321, serf: 321 } });
   });
 
   test("without Consul is unknown, whatever Nomad has queued", () => {
-    expect(queueDepthOf(unmeasured("consul-unreachable"), measured([allocation("a", "pending")]))).toEqual({
+    expect(queueDepthOf(unmeasured("consul-unreachable"), { allocations: measured([allocation("a", "pending")]), evaluations: none })).toEqual({
       value: undefined,
       reason: "consul-unreachable",
     });

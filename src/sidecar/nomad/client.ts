@@ -3,7 +3,7 @@
  * Nomad's HTTP API, seen on 1.10.5. It reads only; the token travels in `X-Nomad-Token` and appears in no message.
  */
 import { NomadError, type NomadApi, type NomadCallOptions, type NomadErrorCode } from "../nomad-api.js";
-import { decodeAllocations, decodeNode, decodeSelf, ShapeError } from "./decode.js";
+import { decodeAllocations, decodeNode, decodeSelf, decodeWaitingEvaluations, ShapeError } from "./decode.js";
 import type { NomadSettings } from "./settings.js";
 import { loadTls } from "./tls.js";
 import { type NomadAnswer, type NomadTransport, nomadTransport } from "./transport.js";
@@ -21,6 +21,7 @@ const RULES = {
   self: "agent:read",
   node: "node:read",
   allocations: "node:read, namespace:read-job",
+  waitingEvaluations: "namespace:read-job",
 } as const;
 type Operation = keyof typeof RULES;
 
@@ -49,11 +50,23 @@ class NomadClient implements NomadApi {
     return this.get("allocations", `/v1/node/${encodeURIComponent(nodeId)}/allocations`, decodeAllocations, options);
   }
 
-  private async get<T>(operation: Operation, path: string, decode: (value: unknown) => T, options: NomadCallOptions): Promise<T> {
+  waitingEvaluations(nodeId: string, options: NomadCallOptions = {}) {
+    const filter = `NodeID == ${JSON.stringify(nodeId)} and (Status == "blocked" or Status == "pending")`;
+    return this.get("waitingEvaluations", "/v1/evaluations", decodeWaitingEvaluations, options, { filter, namespace: "*" });
+  }
+
+  private async get<T>(
+    operation: Operation,
+    path: string,
+    decode: (value: unknown) => T,
+    options: NomadCallOptions,
+    parameters: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
     // `stale`: any server may answer, so that a sidecar on each node is no load on the leader, nor blind without one.
     const query = new URLSearchParams({ stale: "true" });
     if (this.settings.region !== undefined) query.set("region", this.settings.region);
     if (this.settings.namespace !== undefined) query.set("namespace", this.settings.namespace);
+    for (const [name, value] of Object.entries(parameters)) query.set(name, value);
     const headers: Record<string, string> = { accept: "application/json" };
     if (this.settings.token !== undefined) headers["x-nomad-token"] = this.settings.token;
     const answer = await this.transport({

@@ -2,7 +2,7 @@
  * Nomad's JSON to the shapes of nomad-api.ts. Every field that is used is checked; the rest is left alone, so that
  * a newer Nomad may add to it. Throws ShapeError with the path of the field that is wrong.
  */
-import type { NomadAgentSelf, NomadAllocation, NomadDriver, NomadNode } from "../nomad-api.js";
+import type { NomadAgentSelf, NomadAllocation, NomadDriver, NomadEvaluation, NomadNode } from "../nomad-api.js";
 
 export class ShapeError extends Error {}
 
@@ -39,6 +39,16 @@ export function decodeNode(value: unknown): NomadNode {
 /** `GET /v1/node/ID/allocations`. */
 export function decodeAllocations(value: unknown): NomadAllocation[] {
   return array(value, "allocations").map(decodeAllocation);
+}
+
+/** `GET /v1/evaluations`, filtered to what waits: another status is a filter that Nomad did not apply. */
+export function decodeWaitingEvaluations(value: unknown): NomadEvaluation[] {
+  return array(value, "evaluations").map((item) => {
+    const entry = object(item, "evaluation");
+    const status = text(entry["Status"], "Status");
+    if (status !== "blocked" && status !== "pending") throw new ShapeError("Status is not of an evaluation that waits");
+    return { id: text(entry["ID"], "ID"), jobId: text(entry["JobID"], "JobID"), status };
+  });
 }
 
 function decodeAllocation(value: unknown): NomadAllocation {

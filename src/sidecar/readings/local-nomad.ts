@@ -3,7 +3,7 @@
  * agent of another machine, whose drivers and allocations are not ours to publish: the node must name our Consul node,
  * or, where it names none (Nomad without a Consul), this machine's host name.
  */
-import type { NomadAgentSelf, NomadAllocation, NomadApi, NomadCallOptions, NomadNode } from "../nomad-api.js";
+import type { NomadAgentSelf, NomadAllocation, NomadApi, NomadCallOptions, NomadEvaluation, NomadNode } from "../nomad-api.js";
 import { measured, type Reading, readingOf, unmeasured } from "./reading.js";
 
 export interface LocalIdentity {
@@ -16,6 +16,8 @@ export interface LocalNomad {
   node: Reading<NomadNode>;
   /** All that Nomad keeps of this node, the ended ones too. */
   allocations: Reading<NomadAllocation[]>;
+  /** Blocked and pending evaluations that name this node. */
+  evaluations: Reading<NomadEvaluation[]>;
 }
 
 /** Rejects only where a call was aborted. */
@@ -25,15 +27,18 @@ export async function readLocalNomad(
   options: NomadCallOptions = {},
 ): Promise<LocalNomad> {
   const self = await readingOf(nomad.self(options));
-  if (self.value === undefined) return { node: self, allocations: self };
+  if (self.value === undefined) return { node: self, allocations: self, evaluations: self };
   if (!self.value.isClient) return neither("nomad-not-a-client");
 
   const node = await readingOf(nomad.node(self.value.nodeId, options));
-  if (node.value === undefined) return { node, allocations: node };
+  if (node.value === undefined) return { node, allocations: node, evaluations: node };
   if (!isThisNode(node.value, identity)) return neither("nomad-other-node", `the agent's node is ${node.value.name}`);
 
-  const allocations = await readingOf(nomad.allocations(self.value.nodeId, options));
-  return { node, allocations: allocations.value === undefined ? allocations : complete(self.value, allocations.value) };
+  const [allocations, evaluations] = await Promise.all([
+    readingOf(nomad.allocations(self.value.nodeId, options)),
+    readingOf(nomad.waitingEvaluations(self.value.nodeId, options)),
+  ]);
+  return { node, allocations: allocations.value === undefined ? allocations : complete(self.value, allocations.value), evaluations };
 }
 
 /**
@@ -53,5 +58,6 @@ function isThisNode(node: NomadNode, identity: LocalIdentity): boolean {
 }
 
 function neither(reason: string, detail?: string): LocalNomad {
-  return { node: unmeasured(reason, detail), allocations: unmeasured(reason, detail) };
+  const unknown = unmeasured(reason, detail);
+  return { node: unknown, allocations: unknown, evaluations: unknown };
 }

@@ -66,7 +66,7 @@ export class ThisNode implements NodeReader {
       this.deps.interfaces.read(),
     ]);
     const agent: Reading<AgentSelf> = self === undefined ? unmeasured("consul-absent") : measured(self);
-    const queue = queueDepthOf(agent, local.allocations);
+    const queue = queueDepthOf(agent, local);
     const workloads = workloadsOf(local.allocations);
     const detected = capabilitiesOf(local.node, host, extraCapabilities);
     this.#log("latency estimate", latency);
