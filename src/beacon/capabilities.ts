@@ -20,6 +20,7 @@ export const KNOWN_CAPABILITIES = [
   "kvm",
   "wasm",
   "gpu",
+  "placer",
 ] as const;
 
 const BIT_OF: ReadonlyMap<string, number> = new Map(KNOWN_CAPABILITIES.map((name, bit) => [name, bit]));

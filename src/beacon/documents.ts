@@ -13,6 +13,11 @@ export const STATE_SUFFIX = "/state";
 
 export const DECISIONS_PREFIX = `${KV_ROOT}/decisions/`;
 
+/** Locks of who places work. */
+export function placementPrefix(datacenter: string): string {
+  return `${KV_ROOT}/placement/${datacenter}/`;
+}
+
 export function stateKey(node: string): string {
   return `${NODES_PREFIX}${node}${STATE_SUFFIX}`;
 }

@@ -43,6 +43,21 @@ export interface Workload {
   taskGroup: string;
   status: string;
   createdAtMs: number;
+  /** What it was asked to be, where a sidecar placed it. */
+  source?: WorkloadSource;
+}
+
+/** A spawn request as its job remembers it; env is left out, since a signed state is for everyone to read. */
+export interface WorkloadSource {
+  requestId: string;
+  /** The decision that put it there, and how many moves came before, counted from 1. */
+  decisionId: string;
+  generation: number;
+  imageRef: string;
+  cores: number;
+  memoryMb: number;
+  ports: readonly { host: number; workload: number }[];
+  allowOverlap: boolean;
 }
 
 /** Consul network coordinate (Vivaldi, as Serf computes it) in integer nanoseconds; `errorRatio` is Serf's, 0..2. */

@@ -1,14 +1,15 @@
 /** Node states to payload bytes and back: workloads, the node's end of its links, its coordinate. As codec.ts for beacons. */
 import { ibrl } from "../proto/messages.js";
-import { header, integer, messageIn, readHeader, RecordError, text } from "./codec.js";
+import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
-import type { NodeState, Workload } from "./record.js";
+import type { NodeState, Workload, WorkloadSource } from "./record.js";
 
 const wire = ibrl.v1;
 /** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
 const MAX_WORKLOADS = 10_000;
 /** A node probes 8 peers and is probed by as many in the mean, at most by some dozens. */
 const MAX_LINKS = 512;
+const MAX_PORTS = 64;
 
 export function encodeState(state: NodeState): Uint8Array {
   const payload: ibrl.v1.NodeState.$Properties = { ...header(state), node_id: state.nodeId, address: state.address };
@@ -21,6 +22,7 @@ export function encodeState(state: NodeState): Uint8Array {
       task_group: w.taskGroup,
       status: w.status,
       created_at_ms: w.createdAtMs,
+      ...(w.source === undefined ? {} : { source: writeSource(w.source) }),
     }));
   }
   if (state.probe !== undefined) {
@@ -60,6 +62,7 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
 }
 
 function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
+  const source = w.source === null || w.source === undefined ? {} : { source: readSource(w.source) };
   return {
     id: text("workloads.id", w.id),
     job: text("workloads.job", w.job),
@@ -67,5 +70,31 @@ function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
     taskGroup: text("workloads.task_group", w.task_group),
     status: text("workloads.status", w.status),
     createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
+    ...source,
+  };
+}
+
+function writeSource({ requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap }: WorkloadSource): ibrl.v1.WorkloadSource.$Properties {
+  return {
+    request_id: requestId, decision_id: decisionId, generation, image_ref: imageRef, cores, memory_mb: memoryMb, allow_overlap: allowOverlap,
+    ports: ports.map(({ host, workload }) => ({ host, workload })),
+  };
+}
+
+function readSource(s: ibrl.v1.WorkloadSource.$Properties): WorkloadSource {
+  const ports = s.ports ?? [];
+  if (ports.length > MAX_PORTS) throw new RecordError("workloads.source.ports", `more than ${String(MAX_PORTS)}`);
+  return {
+    requestId: text("workloads.source.request_id", s.request_id),
+    decisionId: text("workloads.source.decision_id", s.decision_id),
+    generation: integer("workloads.source.generation", s.generation, MAX_U32),
+    imageRef: text("workloads.source.image_ref", s.image_ref),
+    cores: integer("workloads.source.cores", s.cores, MAX_U32),
+    memoryMb: integer("workloads.source.memory_mb", s.memory_mb, MAX_U32),
+    ports: ports.map(({ host, workload }) => ({
+      host: integer("workloads.source.ports.host", host, 65_535),
+      workload: integer("workloads.source.ports.workload", workload, 65_535),
+    })),
+    allowOverlap: s.allow_overlap ?? false,
   };
 }

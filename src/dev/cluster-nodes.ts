@@ -68,6 +68,9 @@ export interface NodeContext {
   security: ConsulSecurity | null;
 }
 
+/** raw_exec too: on one's own machine it is what runs without root. */
+const DEV_DRIVERS = ["docker", "exec", "raw_exec", "java"].map((driver) => `--job-drivers=${driver}`);
+
 export async function assembleNodes(settings: NodeSettings, context: NodeContext): Promise<LocalNode[]> {
   const gossipKey = randomBytes(32).toString("base64");
   return Promise.all(context.endpoints.map((_, index) => assembleNode(settings, context, index, gossipKey)));
@@ -130,7 +133,8 @@ async function assembleNode(settings: NodeSettings, context: NodeContext, index:
         folder: join(folder, "sidecar"),
         consulAddr: consul.httpAddr,
         nomadAddr: `${address}:${ports.nomadHttp}`,
-        args: settings.sidecarArgs?.(index) ?? [],
+        // Every one places: the node that dies may be the one that was asked.
+        args: [...(nomad === null ? [] : ["--placer", ...DEV_DRIVERS]), ...(settings.sidecarArgs?.(index) ?? [])],
         env: { ...sidecarEnv, ...settings.sidecarEnv?.(index) },
       })
     : null;

@@ -42,7 +42,7 @@ export interface LocalCluster {
   nomadBinary: Binary | null;
   /** Null where Consul is not secured. */
   security: ConsulSecurity | null;
-  /** CONSUL_HTTP_ADDR (and what else reading Consul takes), IBRL_GRPC_ADDR, and NOMAD_ADDR where there is Nomad, for one node (the first by default). */
+  /** CONSUL_HTTP_ADDR (and what else reading Consul takes), IBRL_GRPC_ADDR, IBRL_API_TOKEN_FILE, and NOMAD_ADDR where there is Nomad, for one node (the first by default). */
   environment(index?: number): Record<string, string>;
   /** Pids of the cluster that run. */
   survivors(): number[];
@@ -152,6 +152,7 @@ class RunningCluster implements LocalCluster {
     return {
       ...(this.security === null ? { CONSUL_HTTP_ADDR: node.consul.httpAddr } : { CONSUL_HTTP_ADDR: node.consul.httpUrl, ...this.security.readerEnv }),
       IBRL_GRPC_ADDR: `${node.address}:${node.ports.sidecarGrpc}`,
+      ...(node.sidecar && { IBRL_API_TOKEN_FILE: node.sidecar.apiTokenFile }),
       ...(node.nomad && { NOMAD_ADDR: node.nomad.httpUrl }),
     };
   }

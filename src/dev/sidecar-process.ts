@@ -47,6 +47,11 @@ export class SidecarProcess extends ManagedService {
     this.httpAddr = httpAddr;
   }
 
+  /** Who can read it may ask the sidecar for changes. */
+  get apiTokenFile(): string {
+    return join(this.dataFolder, "api.token");
+  }
+
   /** Its key, epoch and pins. Kept by a restart unless wiped. */
   get stateFolder(): string {
     return this.dataFolder;

@@ -34,6 +34,8 @@ export interface DecideInput {
   request?: PlacementRequest;
   /** Where the services of link rules run. */
   services?: ServiceNodes;
+  /** Who is in question, by name; of the others only links and workloads count. Default: all. */
+  among?: ReadonlySet<string>;
 }
 
 export interface Ranked {
@@ -98,10 +100,11 @@ export class Decision {
   }
 }
 
-export async function decide({ nodes, policies, nowMs, request = {}, services }: DecideInput): Promise<Decision> {
+export async function decide({ nodes, policies, nowMs, request = {}, services, among }: DecideInput): Promise<Decision> {
   const asked = (["cluster", "spawn"] as const).flatMap((role) => policies[role]?.policy ?? []);
   const needs = needsOf(asked, request.job);
-  const candidates = candidatesOf(nodes, needs, { nowMs, ...(services === undefined ? {} : { services }) });
+  const all = candidatesOf(nodes, needs, { nowMs, ...(services === undefined ? {} : { services }) });
+  const candidates = among === undefined ? all : all.filter(({ node }) => among.has(node));
   return decideAmong(new CandidateTable(candidates, needs), policies, request, nowMs);
 }
 

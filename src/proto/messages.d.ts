@@ -751,6 +751,12 @@ export namespace cluster {
                 /** VmSpawnRequest request_id. */
                 request_id: string;
 
+                /** VmSpawnRequest dynamic_ports. */
+                dynamic_ports: number[];
+
+                /** VmSpawnRequest allow_overlap. */
+                allow_overlap: boolean;
+
                 /**
                  * Encodes the specified VmSpawnRequest message. Does not implicitly {@link cluster.services.api.VmSpawnRequest.verify|verify} messages.
                  * @param message VmSpawnRequest message or plain object to encode
@@ -798,6 +804,12 @@ export namespace cluster {
 
                     /** VmSpawnRequest request_id */
                     request_id?: (string|null);
+
+                    /** VmSpawnRequest dynamic_ports */
+                    dynamic_ports?: (number[]|null);
+
+                    /** VmSpawnRequest allow_overlap */
+                    allow_overlap?: (boolean|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -886,6 +898,12 @@ export namespace cluster {
                 /** VmLogsRequest id. */
                 id: string;
 
+                /** VmLogsRequest task. */
+                task: string;
+
+                /** VmLogsRequest stream. */
+                stream: string;
+
                 /**
                  * Encodes the specified VmLogsRequest message. Does not implicitly {@link cluster.services.api.VmLogsRequest.verify|verify} messages.
                  * @param message VmLogsRequest message or plain object to encode
@@ -913,12 +931,93 @@ export namespace cluster {
                     /** VmLogsRequest id */
                     id?: (string|null);
 
+                    /** VmLogsRequest task */
+                    task?: (string|null);
+
+                    /** VmLogsRequest stream */
+                    stream?: (string|null);
+
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
                 }
 
                 /** Shape of a VmLogsRequest. */
                 type $Shape = cluster.services.api.VmLogsRequest.$Properties;
+            }
+
+            /**
+             * Properties of a LogChunk.
+             * @deprecated Use cluster.services.api.LogChunk.$Properties instead.
+             */
+            interface ILogChunk extends cluster.services.api.LogChunk.$Properties {
+            }
+
+            /** Represents a LogChunk. */
+            class LogChunk {
+
+                /**
+                 * Constructs a new LogChunk.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: cluster.services.api.LogChunk.$Properties);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+
+                /** LogChunk allocation_id. */
+                allocation_id: string;
+
+                /** LogChunk task. */
+                task: string;
+
+                /** LogChunk stream. */
+                stream: string;
+
+                /** LogChunk data. */
+                data: Uint8Array;
+
+                /**
+                 * Encodes the specified LogChunk message. Does not implicitly {@link cluster.services.api.LogChunk.verify|verify} messages.
+                 * @param message LogChunk message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                static encode(message: cluster.services.api.LogChunk.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a LogChunk message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns {cluster.services.api.LogChunk & cluster.services.api.LogChunk.$Shape} LogChunk
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): cluster.services.api.LogChunk & cluster.services.api.LogChunk.$Shape;
+            }
+
+            namespace LogChunk {
+
+                /** Properties of a LogChunk. */
+                interface $Properties {
+
+                    /** LogChunk allocation_id */
+                    allocation_id?: (string|null);
+
+                    /** LogChunk task */
+                    task?: (string|null);
+
+                    /** LogChunk stream */
+                    stream?: (string|null);
+
+                    /** LogChunk data */
+                    data?: (Uint8Array|null);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+                }
+
+                /** Shape of a LogChunk. */
+                type $Shape = cluster.services.api.LogChunk.$Properties;
             }
 
             /**
@@ -948,6 +1047,15 @@ export namespace cluster {
 
                 /** WorkloadState proof. */
                 proof?: (cluster.services.api.WorkloadProof.$Properties|null);
+
+                /** WorkloadState allocation_id. */
+                allocation_id: string;
+
+                /** WorkloadState decision_id. */
+                decision_id: string;
+
+                /** WorkloadState generation. */
+                generation: number;
 
                 /**
                  * Encodes the specified WorkloadState message. Does not implicitly {@link cluster.services.api.WorkloadState.verify|verify} messages.
@@ -981,6 +1089,15 @@ export namespace cluster {
 
                     /** WorkloadState proof */
                     proof?: (cluster.services.api.WorkloadProof.$Properties|null);
+
+                    /** WorkloadState allocation_id */
+                    allocation_id?: (string|null);
+
+                    /** WorkloadState decision_id */
+                    decision_id?: (string|null);
+
+                    /** WorkloadState generation */
+                    generation?: (number|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -1189,6 +1306,27 @@ export namespace cluster {
                 /** VmSpawnResponse url. */
                 url: string;
 
+                /** VmSpawnResponse node. */
+                node: string;
+
+                /** VmSpawnResponse allocation_id. */
+                allocation_id: string;
+
+                /** VmSpawnResponse status. */
+                status: string;
+
+                /** VmSpawnResponse request_id. */
+                request_id: string;
+
+                /** VmSpawnResponse decision. */
+                decision: Uint8Array;
+
+                /** VmSpawnResponse plan. */
+                plan: Uint8Array;
+
+                /** VmSpawnResponse passed_over. */
+                passed_over: cluster.services.api.PassedOver.$Properties[];
+
                 /**
                  * Encodes the specified VmSpawnResponse message. Does not implicitly {@link cluster.services.api.VmSpawnResponse.verify|verify} messages.
                  * @param message VmSpawnResponse message or plain object to encode
@@ -1219,12 +1357,96 @@ export namespace cluster {
                     /** VmSpawnResponse url */
                     url?: (string|null);
 
+                    /** VmSpawnResponse node */
+                    node?: (string|null);
+
+                    /** VmSpawnResponse allocation_id */
+                    allocation_id?: (string|null);
+
+                    /** VmSpawnResponse status */
+                    status?: (string|null);
+
+                    /** VmSpawnResponse request_id */
+                    request_id?: (string|null);
+
+                    /** VmSpawnResponse decision */
+                    decision?: (Uint8Array|null);
+
+                    /** VmSpawnResponse plan */
+                    plan?: (Uint8Array|null);
+
+                    /** VmSpawnResponse passed_over */
+                    passed_over?: (cluster.services.api.PassedOver.$Properties[]|null);
+
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
                 }
 
                 /** Shape of a VmSpawnResponse. */
                 type $Shape = cluster.services.api.VmSpawnResponse.$Properties;
+            }
+
+            /**
+             * Properties of a PassedOver.
+             * @deprecated Use cluster.services.api.PassedOver.$Properties instead.
+             */
+            interface IPassedOver extends cluster.services.api.PassedOver.$Properties {
+            }
+
+            /** Represents a PassedOver. */
+            class PassedOver {
+
+                /**
+                 * Constructs a new PassedOver.
+                 * @param [properties] Properties to set
+                 */
+                constructor(properties?: cluster.services.api.PassedOver.$Properties);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+
+                /** PassedOver node. */
+                node: string;
+
+                /** PassedOver reason. */
+                reason: string;
+
+                /**
+                 * Encodes the specified PassedOver message. Does not implicitly {@link cluster.services.api.PassedOver.verify|verify} messages.
+                 * @param message PassedOver message or plain object to encode
+                 * @param [writer] Writer to encode to
+                 * @returns Writer
+                 */
+                static encode(message: cluster.services.api.PassedOver.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+                /**
+                 * Decodes a PassedOver message from the specified reader or buffer.
+                 * @param reader Reader or buffer to decode from
+                 * @param [length] Message length if known beforehand
+                 * @returns {cluster.services.api.PassedOver & cluster.services.api.PassedOver.$Shape} PassedOver
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): cluster.services.api.PassedOver & cluster.services.api.PassedOver.$Shape;
+            }
+
+            namespace PassedOver {
+
+                /** Properties of a PassedOver. */
+                interface $Properties {
+
+                    /** PassedOver node */
+                    node?: (string|null);
+
+                    /** PassedOver reason */
+                    reason?: (string|null);
+
+                    /** Unknown fields preserved while decoding when enabled */
+                    $unknowns?: Uint8Array[];
+                }
+
+                /** Shape of a PassedOver. */
+                type $Shape = cluster.services.api.PassedOver.$Properties;
             }
 
             /**
@@ -1300,6 +1522,12 @@ export namespace cluster {
                 /** VmLogsResponse logs. */
                 logs: string;
 
+                /** VmLogsResponse stdout. */
+                stdout: string;
+
+                /** VmLogsResponse stderr. */
+                stderr: string;
+
                 /**
                  * Encodes the specified VmLogsResponse message. Does not implicitly {@link cluster.services.api.VmLogsResponse.verify|verify} messages.
                  * @param message VmLogsResponse message or plain object to encode
@@ -1326,6 +1554,12 @@ export namespace cluster {
 
                     /** VmLogsResponse logs */
                     logs?: (string|null);
+
+                    /** VmLogsResponse stdout */
+                    stdout?: (string|null);
+
+                    /** VmLogsResponse stderr */
+                    stderr?: (string|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -1718,6 +1952,9 @@ export namespace ibrl {
             /** Workload created_at_ms. */
             created_at_ms: (number|Long);
 
+            /** Workload source. */
+            source?: (ibrl.v1.WorkloadSource.$Properties|null);
+
             /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @param message Workload message or plain object to encode
@@ -1760,12 +1997,177 @@ export namespace ibrl {
                 /** Workload created_at_ms */
                 created_at_ms?: (number|Long|null);
 
+                /** Workload source */
+                source?: (ibrl.v1.WorkloadSource.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a Workload. */
             type $Shape = ibrl.v1.Workload.$Properties;
+        }
+
+        /**
+         * Properties of a WorkloadSource.
+         * @deprecated Use ibrl.v1.WorkloadSource.$Properties instead.
+         */
+        interface IWorkloadSource extends ibrl.v1.WorkloadSource.$Properties {
+        }
+
+        /** Represents a WorkloadSource. */
+        class WorkloadSource {
+
+            /**
+             * Constructs a new WorkloadSource.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.WorkloadSource.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** WorkloadSource request_id. */
+            request_id: string;
+
+            /** WorkloadSource decision_id. */
+            decision_id: string;
+
+            /** WorkloadSource generation. */
+            generation: number;
+
+            /** WorkloadSource image_ref. */
+            image_ref: string;
+
+            /** WorkloadSource cores. */
+            cores: number;
+
+            /** WorkloadSource memory_mb. */
+            memory_mb: number;
+
+            /** WorkloadSource ports. */
+            ports: ibrl.v1.PortPair.$Properties[];
+
+            /** WorkloadSource allow_overlap. */
+            allow_overlap: boolean;
+
+            /**
+             * Encodes the specified WorkloadSource message. Does not implicitly {@link ibrl.v1.WorkloadSource.verify|verify} messages.
+             * @param message WorkloadSource message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.WorkloadSource.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a WorkloadSource message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkloadSource & ibrl.v1.WorkloadSource.$Shape} WorkloadSource
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.WorkloadSource & ibrl.v1.WorkloadSource.$Shape;
+        }
+
+        namespace WorkloadSource {
+
+            /** Properties of a WorkloadSource. */
+            interface $Properties {
+
+                /** WorkloadSource request_id */
+                request_id?: (string|null);
+
+                /** WorkloadSource decision_id */
+                decision_id?: (string|null);
+
+                /** WorkloadSource generation */
+                generation?: (number|null);
+
+                /** WorkloadSource image_ref */
+                image_ref?: (string|null);
+
+                /** WorkloadSource cores */
+                cores?: (number|null);
+
+                /** WorkloadSource memory_mb */
+                memory_mb?: (number|null);
+
+                /** WorkloadSource ports */
+                ports?: (ibrl.v1.PortPair.$Properties[]|null);
+
+                /** WorkloadSource allow_overlap */
+                allow_overlap?: (boolean|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a WorkloadSource. */
+            type $Shape = ibrl.v1.WorkloadSource.$Properties;
+        }
+
+        /**
+         * Properties of a PortPair.
+         * @deprecated Use ibrl.v1.PortPair.$Properties instead.
+         */
+        interface IPortPair extends ibrl.v1.PortPair.$Properties {
+        }
+
+        /** Represents a PortPair. */
+        class PortPair {
+
+            /**
+             * Constructs a new PortPair.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.PortPair.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** PortPair host. */
+            host: number;
+
+            /** PortPair workload. */
+            workload: number;
+
+            /**
+             * Encodes the specified PortPair message. Does not implicitly {@link ibrl.v1.PortPair.verify|verify} messages.
+             * @param message PortPair message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.PortPair.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a PortPair message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.PortPair & ibrl.v1.PortPair.$Shape} PortPair
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.PortPair & ibrl.v1.PortPair.$Shape;
+        }
+
+        namespace PortPair {
+
+            /** Properties of a PortPair. */
+            interface $Properties {
+
+                /** PortPair host */
+                host?: (number|null);
+
+                /** PortPair workload */
+                workload?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a PortPair. */
+            type $Shape = ibrl.v1.PortPair.$Properties;
         }
 
         /**

@@ -1923,6 +1923,8 @@ export const cluster = $root.cluster = (() => {
                  * @property {Array.<string>|null} [env] VmSpawnRequest env
                  * @property {Uint8Array|null} [policy] VmSpawnRequest policy
                  * @property {string|null} [request_id] VmSpawnRequest request_id
+                 * @property {Array.<number>|null} [dynamic_ports] VmSpawnRequest dynamic_ports
+                 * @property {boolean|null} [allow_overlap] VmSpawnRequest allow_overlap
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -1950,6 +1952,7 @@ export const cluster = $root.cluster = (() => {
                 const VmSpawnRequest = function (properties) {
                     this.ports = {};
                     this.env = [];
+                    this.dynamic_ports = [];
                     if (properties)
                         for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                             if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -2021,6 +2024,22 @@ export const cluster = $root.cluster = (() => {
                 VmSpawnRequest.prototype.request_id = "";
 
                 /**
+                 * VmSpawnRequest dynamic_ports.
+                 * @member {Array.<number>} dynamic_ports
+                 * @memberof cluster.services.api.VmSpawnRequest
+                 * @instance
+                 */
+                VmSpawnRequest.prototype.dynamic_ports = $util.emptyArray;
+
+                /**
+                 * VmSpawnRequest allow_overlap.
+                 * @member {boolean} allow_overlap
+                 * @memberof cluster.services.api.VmSpawnRequest
+                 * @instance
+                 */
+                VmSpawnRequest.prototype.allow_overlap = false;
+
+                /**
                  * Encodes the specified VmSpawnRequest message. Does not implicitly {@link cluster.services.api.VmSpawnRequest.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.VmSpawnRequest
@@ -2054,6 +2073,10 @@ export const cluster = $root.cluster = (() => {
                         writer.uint32(/* id 20, wireType 2 =*/162).bytes(message.policy);
                     if (message.request_id != null && $Object.hasOwnProperty.call(message, "request_id") && message.request_id !== "")
                         writer.uint32(/* id 21, wireType 2 =*/170).string(message.request_id);
+                    if (message.dynamic_ports != null && message.dynamic_ports.length)
+                        writer.uint32(/* id 22, wireType 2 =*/178).uint32s(message.dynamic_ports);
+                    if (message.allow_overlap != null && $Object.hasOwnProperty.call(message, "allow_overlap") && message.allow_overlap !== false)
+                        writer.uint32(/* id 23, wireType 0 =*/184).bool(message.allow_overlap);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -2192,6 +2215,29 @@ export const cluster = $root.cluster = (() => {
                                     message.request_id = value;
                                 else
                                     delete message.request_id;
+                                continue;
+                            }
+                        case 22: {
+                                if (wireType === 2) {
+                                    if (!(message.dynamic_ports && message.dynamic_ports.length))
+                                        message.dynamic_ports = [];
+                                    reader.uint32s(message.dynamic_ports);
+                                    continue;
+                                }
+                                if (wireType !== 0)
+                                    break;
+                                if (!(message.dynamic_ports && message.dynamic_ports.length))
+                                    message.dynamic_ports = [];
+                                message.dynamic_ports.push(reader.uint32());
+                                continue;
+                            }
+                        case 23: {
+                                if (wireType !== 0)
+                                    break;
+                                if (value = reader.bool())
+                                    message.allow_overlap = value;
+                                else
+                                    delete message.allow_overlap;
                                 continue;
                             }
                         }
@@ -2356,6 +2402,8 @@ export const cluster = $root.cluster = (() => {
                  * Properties of a VmLogsRequest.
                  * @typedef {Object} cluster.services.api.VmLogsRequest.$Properties
                  * @property {string|null} [id] VmLogsRequest id
+                 * @property {string|null} [task] VmLogsRequest task
+                 * @property {string|null} [stream] VmLogsRequest stream
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -2396,6 +2444,22 @@ export const cluster = $root.cluster = (() => {
                 VmLogsRequest.prototype.id = "";
 
                 /**
+                 * VmLogsRequest task.
+                 * @member {string} task
+                 * @memberof cluster.services.api.VmLogsRequest
+                 * @instance
+                 */
+                VmLogsRequest.prototype.task = "";
+
+                /**
+                 * VmLogsRequest stream.
+                 * @member {string} stream
+                 * @memberof cluster.services.api.VmLogsRequest
+                 * @instance
+                 */
+                VmLogsRequest.prototype.stream = "";
+
+                /**
                  * Encodes the specified VmLogsRequest message. Does not implicitly {@link cluster.services.api.VmLogsRequest.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.VmLogsRequest
@@ -2413,6 +2477,10 @@ export const cluster = $root.cluster = (() => {
                         throw $Error("max depth exceeded");
                     if (message.id != null && $Object.hasOwnProperty.call(message, "id") && message.id !== "")
                         writer.uint32(/* id 1, wireType 2 =*/10).string(message.id);
+                    if (message.task != null && $Object.hasOwnProperty.call(message, "task") && message.task !== "")
+                        writer.uint32(/* id 20, wireType 2 =*/162).string(message.task);
+                    if (message.stream != null && $Object.hasOwnProperty.call(message, "stream") && message.stream !== "")
+                        writer.uint32(/* id 21, wireType 2 =*/170).string(message.stream);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -2466,6 +2534,24 @@ export const cluster = $root.cluster = (() => {
                                     delete message.id;
                                 continue;
                             }
+                        case 20: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.task = value;
+                                else
+                                    delete message.task;
+                                continue;
+                            }
+                        case 21: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.stream = value;
+                                else
+                                    delete message.stream;
+                                continue;
+                            }
                         }
                         reader.skipType(wireType, _depth, tag);
                         if (!reader.discardUnknown) {
@@ -2486,6 +2572,202 @@ export const cluster = $root.cluster = (() => {
                 return VmLogsRequest;
             })();
 
+            api.LogChunk = (function() {
+
+                /**
+                 * Properties of a LogChunk.
+                 * @typedef {Object} cluster.services.api.LogChunk.$Properties
+                 * @property {string|null} [allocation_id] LogChunk allocation_id
+                 * @property {string|null} [task] LogChunk task
+                 * @property {string|null} [stream] LogChunk stream
+                 * @property {Uint8Array|null} [data] LogChunk data
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+
+                /**
+                 * Properties of a LogChunk.
+                 * @memberof cluster.services.api
+                 * @interface ILogChunk
+                 * @augments cluster.services.api.LogChunk.$Properties
+                 * @deprecated Use cluster.services.api.LogChunk.$Properties instead.
+                 */
+
+                /**
+                 * Shape of a LogChunk.
+                 * @typedef {cluster.services.api.LogChunk.$Properties} cluster.services.api.LogChunk.$Shape
+                 */
+
+                /**
+                 * Constructs a new LogChunk.
+                 * @memberof cluster.services.api
+                 * @classdesc Represents a LogChunk.
+                 * @constructor
+                 * @param {cluster.services.api.LogChunk.$Properties=} [properties] Properties to set
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+                const LogChunk = function (properties) {
+                    if (properties)
+                        for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                };
+
+                /**
+                 * LogChunk allocation_id.
+                 * @member {string} allocation_id
+                 * @memberof cluster.services.api.LogChunk
+                 * @instance
+                 */
+                LogChunk.prototype.allocation_id = "";
+
+                /**
+                 * LogChunk task.
+                 * @member {string} task
+                 * @memberof cluster.services.api.LogChunk
+                 * @instance
+                 */
+                LogChunk.prototype.task = "";
+
+                /**
+                 * LogChunk stream.
+                 * @member {string} stream
+                 * @memberof cluster.services.api.LogChunk
+                 * @instance
+                 */
+                LogChunk.prototype.stream = "";
+
+                /**
+                 * LogChunk data.
+                 * @member {Uint8Array} data
+                 * @memberof cluster.services.api.LogChunk
+                 * @instance
+                 */
+                LogChunk.prototype.data = $util.newBuffer([]);
+
+                /**
+                 * Encodes the specified LogChunk message. Does not implicitly {@link cluster.services.api.LogChunk.verify|verify} messages.
+                 * @function encode
+                 * @memberof cluster.services.api.LogChunk
+                 * @static
+                 * @param {cluster.services.api.LogChunk.$Properties} message LogChunk message or plain object to encode
+                 * @param {$protobuf.Writer} [writer] Writer to encode to
+                 * @returns {$protobuf.Writer} Writer
+                 */
+                LogChunk.encode = function (message, writer, _depth) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $util.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    if (message.allocation_id != null && $Object.hasOwnProperty.call(message, "allocation_id") && message.allocation_id !== "")
+                        writer.uint32(/* id 1, wireType 2 =*/10).string(message.allocation_id);
+                    if (message.task != null && $Object.hasOwnProperty.call(message, "task") && message.task !== "")
+                        writer.uint32(/* id 2, wireType 2 =*/18).string(message.task);
+                    if (message.stream != null && $Object.hasOwnProperty.call(message, "stream") && message.stream !== "")
+                        writer.uint32(/* id 3, wireType 2 =*/26).string(message.stream);
+                    if (message.data != null && $Object.hasOwnProperty.call(message, "data") && message.data.length)
+                        writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.data);
+                    if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                        for (let i = 0; i < message.$unknowns.length; ++i)
+                            writer.raw(message.$unknowns[i]);
+                    return writer;
+                };
+
+                /**
+                 * Decodes a LogChunk message from the specified reader or buffer.
+                 * @function decode
+                 * @memberof cluster.services.api.LogChunk
+                 * @static
+                 * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+                 * @param {number} [length] Message length if known beforehand
+                 * @returns {cluster.services.api.LogChunk & cluster.services.api.LogChunk.$Shape} LogChunk
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                LogChunk.decode = function (reader, length, _end, _depth, _target) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $Reader.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    let end, message, value;
+                    if (length === $undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw $RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = _target || new $root.cluster.services.api.LogChunk();
+                    while (reader.pos < end) {
+                        let start = reader.pos;
+                        let tag = reader.tag();
+                        if (tag === _end) {
+                            _end = $undefined;
+                            break;
+                        }
+                        let wireType = tag & 7;
+                        switch (tag >>>= 3) {
+                        case 1: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.allocation_id = value;
+                                else
+                                    delete message.allocation_id;
+                                continue;
+                            }
+                        case 2: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.task = value;
+                                else
+                                    delete message.task;
+                                continue;
+                            }
+                        case 3: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.stream = value;
+                                else
+                                    delete message.stream;
+                                continue;
+                            }
+                        case 4: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.bytes()).length)
+                                    message.data = value;
+                                else
+                                    delete message.data;
+                                continue;
+                            }
+                        }
+                        reader.skipType(wireType, _depth, tag);
+                        if (!reader.discardUnknown) {
+                            $util.makeProp(message, "$unknowns", false);
+                            (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                        }
+                    }
+                    if (length !== $undefined) {
+                        if (reader.pos !== end)
+                            throw $RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    if (_end !== $undefined)
+                        throw $Error("missing end group");
+                    return message;
+                };
+
+                return LogChunk;
+            })();
+
             api.WorkloadState = (function() {
 
                 /**
@@ -2494,6 +2776,9 @@ export const cluster = $root.cluster = (() => {
                  * @property {string|null} [id] WorkloadState id
                  * @property {cluster.services.api.VmSpawnRequest.$Properties|null} [source_request] WorkloadState source_request
                  * @property {cluster.services.api.WorkloadProof.$Properties|null} [proof] WorkloadState proof
+                 * @property {string|null} [allocation_id] WorkloadState allocation_id
+                 * @property {string|null} [decision_id] WorkloadState decision_id
+                 * @property {number|null} [generation] WorkloadState generation
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -2550,6 +2835,30 @@ export const cluster = $root.cluster = (() => {
                 WorkloadState.prototype.proof = null;
 
                 /**
+                 * WorkloadState allocation_id.
+                 * @member {string} allocation_id
+                 * @memberof cluster.services.api.WorkloadState
+                 * @instance
+                 */
+                WorkloadState.prototype.allocation_id = "";
+
+                /**
+                 * WorkloadState decision_id.
+                 * @member {string} decision_id
+                 * @memberof cluster.services.api.WorkloadState
+                 * @instance
+                 */
+                WorkloadState.prototype.decision_id = "";
+
+                /**
+                 * WorkloadState generation.
+                 * @member {number} generation
+                 * @memberof cluster.services.api.WorkloadState
+                 * @instance
+                 */
+                WorkloadState.prototype.generation = 0;
+
+                /**
                  * Encodes the specified WorkloadState message. Does not implicitly {@link cluster.services.api.WorkloadState.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.WorkloadState
@@ -2571,6 +2880,12 @@ export const cluster = $root.cluster = (() => {
                         $root.cluster.services.api.VmSpawnRequest.encode(message.source_request, writer.uint32(/* id 2, wireType 2 =*/18).fork(), _depth + 1).ldelim();
                     if (message.proof != null && $Object.hasOwnProperty.call(message, "proof"))
                         $root.cluster.services.api.WorkloadProof.encode(message.proof, writer.uint32(/* id 3, wireType 2 =*/26).fork(), _depth + 1).ldelim();
+                    if (message.allocation_id != null && $Object.hasOwnProperty.call(message, "allocation_id") && message.allocation_id !== "")
+                        writer.uint32(/* id 20, wireType 2 =*/162).string(message.allocation_id);
+                    if (message.decision_id != null && $Object.hasOwnProperty.call(message, "decision_id") && message.decision_id !== "")
+                        writer.uint32(/* id 21, wireType 2 =*/170).string(message.decision_id);
+                    if (message.generation != null && $Object.hasOwnProperty.call(message, "generation") && message.generation !== 0)
+                        writer.uint32(/* id 22, wireType 0 =*/176).uint32(message.generation);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -2634,6 +2949,33 @@ export const cluster = $root.cluster = (() => {
                                 if (wireType !== 2)
                                     break;
                                 message.proof = $root.cluster.services.api.WorkloadProof.decode(reader, reader.size(), $undefined, _depth + 1, message.proof);
+                                continue;
+                            }
+                        case 20: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.allocation_id = value;
+                                else
+                                    delete message.allocation_id;
+                                continue;
+                            }
+                        case 21: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.decision_id = value;
+                                else
+                                    delete message.decision_id;
+                                continue;
+                            }
+                        case 22: {
+                                if (wireType !== 0)
+                                    break;
+                                if (value = reader.uint32())
+                                    message.generation = value;
+                                else
+                                    delete message.generation;
                                 continue;
                             }
                         }
@@ -3135,6 +3477,13 @@ export const cluster = $root.cluster = (() => {
                  * @typedef {Object} cluster.services.api.VmSpawnResponse.$Properties
                  * @property {string|null} [id] VmSpawnResponse id
                  * @property {string|null} [url] VmSpawnResponse url
+                 * @property {string|null} [node] VmSpawnResponse node
+                 * @property {string|null} [allocation_id] VmSpawnResponse allocation_id
+                 * @property {string|null} [status] VmSpawnResponse status
+                 * @property {string|null} [request_id] VmSpawnResponse request_id
+                 * @property {Uint8Array|null} [decision] VmSpawnResponse decision
+                 * @property {Uint8Array|null} [plan] VmSpawnResponse plan
+                 * @property {Array.<cluster.services.api.PassedOver.$Properties>|null} [passed_over] VmSpawnResponse passed_over
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -3160,6 +3509,7 @@ export const cluster = $root.cluster = (() => {
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
                 const VmSpawnResponse = function (properties) {
+                    this.passed_over = [];
                     if (properties)
                         for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                             if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -3183,6 +3533,62 @@ export const cluster = $root.cluster = (() => {
                 VmSpawnResponse.prototype.url = "";
 
                 /**
+                 * VmSpawnResponse node.
+                 * @member {string} node
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.node = "";
+
+                /**
+                 * VmSpawnResponse allocation_id.
+                 * @member {string} allocation_id
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.allocation_id = "";
+
+                /**
+                 * VmSpawnResponse status.
+                 * @member {string} status
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.status = "";
+
+                /**
+                 * VmSpawnResponse request_id.
+                 * @member {string} request_id
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.request_id = "";
+
+                /**
+                 * VmSpawnResponse decision.
+                 * @member {Uint8Array} decision
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.decision = $util.newBuffer([]);
+
+                /**
+                 * VmSpawnResponse plan.
+                 * @member {Uint8Array} plan
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.plan = $util.newBuffer([]);
+
+                /**
+                 * VmSpawnResponse passed_over.
+                 * @member {Array.<cluster.services.api.PassedOver.$Properties>} passed_over
+                 * @memberof cluster.services.api.VmSpawnResponse
+                 * @instance
+                 */
+                VmSpawnResponse.prototype.passed_over = $util.emptyArray;
+
+                /**
                  * Encodes the specified VmSpawnResponse message. Does not implicitly {@link cluster.services.api.VmSpawnResponse.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.VmSpawnResponse
@@ -3202,6 +3608,21 @@ export const cluster = $root.cluster = (() => {
                         writer.uint32(/* id 1, wireType 2 =*/10).string(message.id);
                     if (message.url != null && $Object.hasOwnProperty.call(message, "url") && message.url !== "")
                         writer.uint32(/* id 2, wireType 2 =*/18).string(message.url);
+                    if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                        writer.uint32(/* id 20, wireType 2 =*/162).string(message.node);
+                    if (message.allocation_id != null && $Object.hasOwnProperty.call(message, "allocation_id") && message.allocation_id !== "")
+                        writer.uint32(/* id 21, wireType 2 =*/170).string(message.allocation_id);
+                    if (message.status != null && $Object.hasOwnProperty.call(message, "status") && message.status !== "")
+                        writer.uint32(/* id 22, wireType 2 =*/178).string(message.status);
+                    if (message.request_id != null && $Object.hasOwnProperty.call(message, "request_id") && message.request_id !== "")
+                        writer.uint32(/* id 23, wireType 2 =*/186).string(message.request_id);
+                    if (message.decision != null && $Object.hasOwnProperty.call(message, "decision") && message.decision.length)
+                        writer.uint32(/* id 24, wireType 2 =*/194).bytes(message.decision);
+                    if (message.plan != null && $Object.hasOwnProperty.call(message, "plan") && message.plan.length)
+                        writer.uint32(/* id 25, wireType 2 =*/202).bytes(message.plan);
+                    if (message.passed_over != null && message.passed_over.length)
+                        for (let i = 0; i < message.passed_over.length; ++i)
+                            $root.cluster.services.api.PassedOver.encode(message.passed_over[i], writer.uint32(/* id 26, wireType 2 =*/210).fork(), _depth + 1).ldelim();
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -3264,6 +3685,68 @@ export const cluster = $root.cluster = (() => {
                                     delete message.url;
                                 continue;
                             }
+                        case 20: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.node = value;
+                                else
+                                    delete message.node;
+                                continue;
+                            }
+                        case 21: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.allocation_id = value;
+                                else
+                                    delete message.allocation_id;
+                                continue;
+                            }
+                        case 22: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.status = value;
+                                else
+                                    delete message.status;
+                                continue;
+                            }
+                        case 23: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.request_id = value;
+                                else
+                                    delete message.request_id;
+                                continue;
+                            }
+                        case 24: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.bytes()).length)
+                                    message.decision = value;
+                                else
+                                    delete message.decision;
+                                continue;
+                            }
+                        case 25: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.bytes()).length)
+                                    message.plan = value;
+                                else
+                                    delete message.plan;
+                                continue;
+                            }
+                        case 26: {
+                                if (wireType !== 2)
+                                    break;
+                                if (!(message.passed_over && message.passed_over.length))
+                                    message.passed_over = [];
+                                message.passed_over.push($root.cluster.services.api.PassedOver.decode(reader, reader.size(), $undefined, _depth + 1));
+                                continue;
+                            }
                         }
                         reader.skipType(wireType, _depth, tag);
                         if (!reader.discardUnknown) {
@@ -3282,6 +3765,162 @@ export const cluster = $root.cluster = (() => {
                 };
 
                 return VmSpawnResponse;
+            })();
+
+            api.PassedOver = (function() {
+
+                /**
+                 * Properties of a PassedOver.
+                 * @typedef {Object} cluster.services.api.PassedOver.$Properties
+                 * @property {string|null} [node] PassedOver node
+                 * @property {string|null} [reason] PassedOver reason
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+
+                /**
+                 * Properties of a PassedOver.
+                 * @memberof cluster.services.api
+                 * @interface IPassedOver
+                 * @augments cluster.services.api.PassedOver.$Properties
+                 * @deprecated Use cluster.services.api.PassedOver.$Properties instead.
+                 */
+
+                /**
+                 * Shape of a PassedOver.
+                 * @typedef {cluster.services.api.PassedOver.$Properties} cluster.services.api.PassedOver.$Shape
+                 */
+
+                /**
+                 * Constructs a new PassedOver.
+                 * @memberof cluster.services.api
+                 * @classdesc Represents a PassedOver.
+                 * @constructor
+                 * @param {cluster.services.api.PassedOver.$Properties=} [properties] Properties to set
+                 * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+                 */
+                const PassedOver = function (properties) {
+                    if (properties)
+                        for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                            if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                                this[keys[i]] = properties[keys[i]];
+                };
+
+                /**
+                 * PassedOver node.
+                 * @member {string} node
+                 * @memberof cluster.services.api.PassedOver
+                 * @instance
+                 */
+                PassedOver.prototype.node = "";
+
+                /**
+                 * PassedOver reason.
+                 * @member {string} reason
+                 * @memberof cluster.services.api.PassedOver
+                 * @instance
+                 */
+                PassedOver.prototype.reason = "";
+
+                /**
+                 * Encodes the specified PassedOver message. Does not implicitly {@link cluster.services.api.PassedOver.verify|verify} messages.
+                 * @function encode
+                 * @memberof cluster.services.api.PassedOver
+                 * @static
+                 * @param {cluster.services.api.PassedOver.$Properties} message PassedOver message or plain object to encode
+                 * @param {$protobuf.Writer} [writer] Writer to encode to
+                 * @returns {$protobuf.Writer} Writer
+                 */
+                PassedOver.encode = function (message, writer, _depth) {
+                    if (!writer)
+                        writer = $Writer.create();
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $util.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                        writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                    if (message.reason != null && $Object.hasOwnProperty.call(message, "reason") && message.reason !== "")
+                        writer.uint32(/* id 2, wireType 2 =*/18).string(message.reason);
+                    if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                        for (let i = 0; i < message.$unknowns.length; ++i)
+                            writer.raw(message.$unknowns[i]);
+                    return writer;
+                };
+
+                /**
+                 * Decodes a PassedOver message from the specified reader or buffer.
+                 * @function decode
+                 * @memberof cluster.services.api.PassedOver
+                 * @static
+                 * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+                 * @param {number} [length] Message length if known beforehand
+                 * @returns {cluster.services.api.PassedOver & cluster.services.api.PassedOver.$Shape} PassedOver
+                 * @throws {Error} If the payload is not a reader or valid buffer
+                 * @throws {$protobuf.util.ProtocolError} If required fields are missing
+                 */
+                PassedOver.decode = function (reader, length, _end, _depth, _target) {
+                    if (!(reader instanceof $Reader))
+                        reader = $Reader.create(reader);
+                    if (_depth === $undefined)
+                        _depth = 0;
+                    if (_depth > $Reader.recursionLimit)
+                        throw $Error("max depth exceeded");
+                    let end, message, value;
+                    if (length === $undefined)
+                        end = reader.len;
+                    else {
+                        end = reader.pos + length;
+                        if (end > reader.len)
+                            throw $RangeError("index out of range");
+                        length = reader.len;
+                        reader.len = end;
+                    }
+                    message = _target || new $root.cluster.services.api.PassedOver();
+                    while (reader.pos < end) {
+                        let start = reader.pos;
+                        let tag = reader.tag();
+                        if (tag === _end) {
+                            _end = $undefined;
+                            break;
+                        }
+                        let wireType = tag & 7;
+                        switch (tag >>>= 3) {
+                        case 1: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.node = value;
+                                else
+                                    delete message.node;
+                                continue;
+                            }
+                        case 2: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.reason = value;
+                                else
+                                    delete message.reason;
+                                continue;
+                            }
+                        }
+                        reader.skipType(wireType, _depth, tag);
+                        if (!reader.discardUnknown) {
+                            $util.makeProp(message, "$unknowns", false);
+                            (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                        }
+                    }
+                    if (length !== $undefined) {
+                        if (reader.pos !== end)
+                            throw $RangeError("index out of range");
+                        reader.len = length;
+                    }
+                    if (_end !== $undefined)
+                        throw $Error("missing end group");
+                    return message;
+                };
+
+                return PassedOver;
             })();
 
             api.VmQueryRequest = (function() {
@@ -3403,6 +4042,8 @@ export const cluster = $root.cluster = (() => {
                  * Properties of a VmLogsResponse.
                  * @typedef {Object} cluster.services.api.VmLogsResponse.$Properties
                  * @property {string|null} [logs] VmLogsResponse logs
+                 * @property {string|null} [stdout] VmLogsResponse stdout
+                 * @property {string|null} [stderr] VmLogsResponse stderr
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -3443,6 +4084,22 @@ export const cluster = $root.cluster = (() => {
                 VmLogsResponse.prototype.logs = "";
 
                 /**
+                 * VmLogsResponse stdout.
+                 * @member {string} stdout
+                 * @memberof cluster.services.api.VmLogsResponse
+                 * @instance
+                 */
+                VmLogsResponse.prototype.stdout = "";
+
+                /**
+                 * VmLogsResponse stderr.
+                 * @member {string} stderr
+                 * @memberof cluster.services.api.VmLogsResponse
+                 * @instance
+                 */
+                VmLogsResponse.prototype.stderr = "";
+
+                /**
                  * Encodes the specified VmLogsResponse message. Does not implicitly {@link cluster.services.api.VmLogsResponse.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.VmLogsResponse
@@ -3460,6 +4117,10 @@ export const cluster = $root.cluster = (() => {
                         throw $Error("max depth exceeded");
                     if (message.logs != null && $Object.hasOwnProperty.call(message, "logs") && message.logs !== "")
                         writer.uint32(/* id 1, wireType 2 =*/10).string(message.logs);
+                    if (message.stdout != null && $Object.hasOwnProperty.call(message, "stdout") && message.stdout !== "")
+                        writer.uint32(/* id 20, wireType 2 =*/162).string(message.stdout);
+                    if (message.stderr != null && $Object.hasOwnProperty.call(message, "stderr") && message.stderr !== "")
+                        writer.uint32(/* id 21, wireType 2 =*/170).string(message.stderr);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -3511,6 +4172,24 @@ export const cluster = $root.cluster = (() => {
                                     message.logs = value;
                                 else
                                     delete message.logs;
+                                continue;
+                            }
+                        case 20: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.stdout = value;
+                                else
+                                    delete message.stdout;
+                                continue;
+                            }
+                        case 21: {
+                                if (wireType !== 2)
+                                    break;
+                                if ((value = reader.stringVerify()).length)
+                                    message.stderr = value;
+                                else
+                                    delete message.stderr;
                                 continue;
                             }
                         }
@@ -4439,6 +5118,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [task_group] Workload task_group
              * @property {string|null} [status] Workload status
              * @property {number|Long|null} [created_at_ms] Workload created_at_ms
+             * @property {ibrl.v1.WorkloadSource.$Properties|null} [source] Workload source
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -4519,6 +5199,14 @@ export const ibrl = $root.ibrl = (() => {
             Workload.prototype.created_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
 
             /**
+             * Workload source.
+             * @member {ibrl.v1.WorkloadSource.$Properties|null|undefined} source
+             * @memberof ibrl.v1.Workload
+             * @instance
+             */
+            Workload.prototype.source = null;
+
+            /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.Workload
@@ -4546,6 +5234,8 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 5, wireType 2 =*/42).string(message.status);
                 if (message.created_at_ms != null && $Object.hasOwnProperty.call(message, "created_at_ms") && (typeof message.created_at_ms === "object" ? message.created_at_ms.low || message.created_at_ms.high : message.created_at_ms !== 0))
                     writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.created_at_ms);
+                if (message.source != null && $Object.hasOwnProperty.call(message, "source"))
+                    $root.ibrl.v1.WorkloadSource.encode(message.source, writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -4644,6 +5334,12 @@ export const ibrl = $root.ibrl = (() => {
                                 delete message.created_at_ms;
                             continue;
                         }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            message.source = $root.ibrl.v1.WorkloadSource.decode(reader, reader.size(), $undefined, _depth + 1, message.source);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -4662,6 +5358,439 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return Workload;
+        })();
+
+        v1.WorkloadSource = (function() {
+
+            /**
+             * Properties of a WorkloadSource.
+             * @typedef {Object} ibrl.v1.WorkloadSource.$Properties
+             * @property {string|null} [request_id] WorkloadSource request_id
+             * @property {string|null} [decision_id] WorkloadSource decision_id
+             * @property {number|null} [generation] WorkloadSource generation
+             * @property {string|null} [image_ref] WorkloadSource image_ref
+             * @property {number|null} [cores] WorkloadSource cores
+             * @property {number|null} [memory_mb] WorkloadSource memory_mb
+             * @property {Array.<ibrl.v1.PortPair.$Properties>|null} [ports] WorkloadSource ports
+             * @property {boolean|null} [allow_overlap] WorkloadSource allow_overlap
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a WorkloadSource.
+             * @memberof ibrl.v1
+             * @interface IWorkloadSource
+             * @augments ibrl.v1.WorkloadSource.$Properties
+             * @deprecated Use ibrl.v1.WorkloadSource.$Properties instead.
+             */
+
+            /**
+             * Shape of a WorkloadSource.
+             * @typedef {ibrl.v1.WorkloadSource.$Properties} ibrl.v1.WorkloadSource.$Shape
+             */
+
+            /**
+             * Constructs a new WorkloadSource.
+             * @memberof ibrl.v1
+             * @classdesc Represents a WorkloadSource.
+             * @constructor
+             * @param {ibrl.v1.WorkloadSource.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const WorkloadSource = function (properties) {
+                this.ports = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * WorkloadSource request_id.
+             * @member {string} request_id
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.request_id = "";
+
+            /**
+             * WorkloadSource decision_id.
+             * @member {string} decision_id
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.decision_id = "";
+
+            /**
+             * WorkloadSource generation.
+             * @member {number} generation
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.generation = 0;
+
+            /**
+             * WorkloadSource image_ref.
+             * @member {string} image_ref
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.image_ref = "";
+
+            /**
+             * WorkloadSource cores.
+             * @member {number} cores
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.cores = 0;
+
+            /**
+             * WorkloadSource memory_mb.
+             * @member {number} memory_mb
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.memory_mb = 0;
+
+            /**
+             * WorkloadSource ports.
+             * @member {Array.<ibrl.v1.PortPair.$Properties>} ports
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.ports = $util.emptyArray;
+
+            /**
+             * WorkloadSource allow_overlap.
+             * @member {boolean} allow_overlap
+             * @memberof ibrl.v1.WorkloadSource
+             * @instance
+             */
+            WorkloadSource.prototype.allow_overlap = false;
+
+            /**
+             * Encodes the specified WorkloadSource message. Does not implicitly {@link ibrl.v1.WorkloadSource.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.WorkloadSource
+             * @static
+             * @param {ibrl.v1.WorkloadSource.$Properties} message WorkloadSource message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            WorkloadSource.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.request_id != null && $Object.hasOwnProperty.call(message, "request_id") && message.request_id !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.request_id);
+                if (message.decision_id != null && $Object.hasOwnProperty.call(message, "decision_id") && message.decision_id !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.decision_id);
+                if (message.generation != null && $Object.hasOwnProperty.call(message, "generation") && message.generation !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.generation);
+                if (message.image_ref != null && $Object.hasOwnProperty.call(message, "image_ref") && message.image_ref !== "")
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.image_ref);
+                if (message.cores != null && $Object.hasOwnProperty.call(message, "cores") && message.cores !== 0)
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint32(message.cores);
+                if (message.memory_mb != null && $Object.hasOwnProperty.call(message, "memory_mb") && message.memory_mb !== 0)
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.memory_mb);
+                if (message.ports != null && message.ports.length)
+                    for (let i = 0; i < message.ports.length; ++i)
+                        $root.ibrl.v1.PortPair.encode(message.ports[i], writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
+                if (message.allow_overlap != null && $Object.hasOwnProperty.call(message, "allow_overlap") && message.allow_overlap !== false)
+                    writer.uint32(/* id 8, wireType 0 =*/64).bool(message.allow_overlap);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a WorkloadSource message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.WorkloadSource
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkloadSource & ibrl.v1.WorkloadSource.$Shape} WorkloadSource
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            WorkloadSource.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.WorkloadSource();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.request_id = value;
+                            else
+                                delete message.request_id;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.decision_id = value;
+                            else
+                                delete message.decision_id;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.generation = value;
+                            else
+                                delete message.generation;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.image_ref = value;
+                            else
+                                delete message.image_ref;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.cores = value;
+                            else
+                                delete message.cores;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.memory_mb = value;
+                            else
+                                delete message.memory_mb;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.ports && message.ports.length))
+                                message.ports = [];
+                            message.ports.push($root.ibrl.v1.PortPair.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.allow_overlap = value;
+                            else
+                                delete message.allow_overlap;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return WorkloadSource;
+        })();
+
+        v1.PortPair = (function() {
+
+            /**
+             * Properties of a PortPair.
+             * @typedef {Object} ibrl.v1.PortPair.$Properties
+             * @property {number|null} [host] PortPair host
+             * @property {number|null} [workload] PortPair workload
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a PortPair.
+             * @memberof ibrl.v1
+             * @interface IPortPair
+             * @augments ibrl.v1.PortPair.$Properties
+             * @deprecated Use ibrl.v1.PortPair.$Properties instead.
+             */
+
+            /**
+             * Shape of a PortPair.
+             * @typedef {ibrl.v1.PortPair.$Properties} ibrl.v1.PortPair.$Shape
+             */
+
+            /**
+             * Constructs a new PortPair.
+             * @memberof ibrl.v1
+             * @classdesc Represents a PortPair.
+             * @constructor
+             * @param {ibrl.v1.PortPair.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const PortPair = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * PortPair host.
+             * @member {number} host
+             * @memberof ibrl.v1.PortPair
+             * @instance
+             */
+            PortPair.prototype.host = 0;
+
+            /**
+             * PortPair workload.
+             * @member {number} workload
+             * @memberof ibrl.v1.PortPair
+             * @instance
+             */
+            PortPair.prototype.workload = 0;
+
+            /**
+             * Encodes the specified PortPair message. Does not implicitly {@link ibrl.v1.PortPair.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.PortPair
+             * @static
+             * @param {ibrl.v1.PortPair.$Properties} message PortPair message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            PortPair.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.host != null && $Object.hasOwnProperty.call(message, "host") && message.host !== 0)
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.host);
+                if (message.workload != null && $Object.hasOwnProperty.call(message, "workload") && message.workload !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.workload);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a PortPair message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.PortPair
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.PortPair & ibrl.v1.PortPair.$Shape} PortPair
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            PortPair.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.PortPair();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.host = value;
+                            else
+                                delete message.host;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.workload = value;
+                            else
+                                delete message.workload;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return PortPair;
         })();
 
         v1.NodeState = (function() {

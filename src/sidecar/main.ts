@@ -25,6 +25,7 @@ import { systemClock } from "./clock.js";
 import { ClusterView } from "./cluster-view.js";
 import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
+import { Decisions } from "./decisions.js";
 import { EVENT_NAME } from "../beacon/documents.js";
 import { EventFeed } from "./event-feed.js";
 import { HealthLog } from "./health-log.js";
@@ -34,8 +35,11 @@ import { KeyJudge } from "./key-judge.js";
 import { createMetrics } from "./metrics.js";
 import { readOperatorKeys } from "./operator-keys.js";
 import { createNomadClient } from "./nomad/client.js";
+import { createNomadJobs } from "./nomad/jobs-client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
+import { createWorkloads } from "./placement/create.js";
+import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
@@ -47,6 +51,7 @@ import { choosePeers } from "./probe/choose-peers.js";
 import { loadOrCreateProbeKeys } from "./state/probe-key.js";
 import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settings.js";
 import { StampRunner } from "./probe/stamp-runner.js";
+import { PolicyTelemetry } from "./policy-telemetry.js";
 import { ProbeTelemetry } from "./probe-telemetry.js";
 import { Probing } from "./probing.js";
 import { ReputationBook } from "./reputation-book.js";
@@ -58,6 +63,7 @@ import { EpochCounter } from "./state/epoch.js";
 import { loadOrCreateIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
+import { readDecisionList, writeDecisionList } from "./state/decision-list.js";
 import { StateReader } from "./state-reader.js";
 import { Telemetry } from "./telemetry.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
@@ -146,7 +152,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       price,
       hostname: hostname(),
       hostPaths: defaultHostPaths(process.env["XDG_RUNTIME_DIR"]),
-      extraCapabilities: settings.capabilities,
+      extraCapabilities: settings.placement.placer ? [...settings.capabilities, PLACER_CAPABILITY] : settings.capabilities,
       headline: () => probing.headline(),
       interfaces: new InterfaceRates(clock),
     }),
@@ -233,12 +239,22 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
   const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
   const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: [], logger });
+  const jobs = await createNomadJobs(nomadSettingsFrom(settings.nomadEnv));
+  const policyTelemetry = new PolicyTelemetry({ metrics, logger });
+  const decisions = new Decisions({
+    consul, identity, keys, clock,
+    observer: policyTelemetry.decisions,
+    decider: () => (publisher.self?.joined === true ? { node: publisher.self.node.node, datacenter: publisher.self.node.datacenter } : undefined),
+    kept: { read: () => readDecisionList(settings.stateDir), write: (ids) => writeDecisionList(settings.stateDir, ids) },
+    onStale: (error) => logger.warn({ err: error }, "an old decision of this node stays in KV"),
+  });
+  const workloads = createWorkloads({ settings: settings.placement, nomad: jobs, consul, keys, view, decisions, datacenter, clock, logger, wasm: { observer: policyTelemetry.wasm }, clusterPolicy: () => undefined });
   const grpc = new GrpcApi({
-    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, logger,
+    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, logger,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({
-    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, reader: view, readiness, registry: metrics.registry, logger,
+    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, readiness, registry: metrics.registry, logger,
     onAnswer: (route, status) => metrics.apiRequest("http", route, status),
   });
 

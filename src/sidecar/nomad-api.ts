@@ -7,6 +7,8 @@ export interface NomadCallOptions {
   /** Deadline of the whole call; the client has a default. */
   timeoutMs?: number;
   signal?: AbortSignal;
+  /** Instead of the sidecar's own: a caller's. */
+  token?: string;
 }
 
 /** The agent that answered. A server that is no client runs nothing and has no node. */
@@ -48,6 +50,8 @@ export interface NomadAllocation {
   createdAtMs: number;
   /** Drivers of its tasks, sorted and unique; absent where the answer does not carry the job. */
   drivers?: string[];
+  /** Of the job, likewise. */
+  meta?: ReadonlyMap<string, string>;
 }
 
 /** Work that the servers' schedulers hold back or have not come to yet, of those evaluations that name a node. */
@@ -78,6 +82,7 @@ export type NomadErrorCode =
   | "rate-limited" // 429
   | "server" // other 5xx
   | "too-large" // an answer over the client's cap
+  | "conflict" // the job is not at the index that was expected
   | "rejected" // other 4xx: Nomad refused what we asked
   | "protocol"; // an answer that is not Nomad's: HTML, wrong shape
 

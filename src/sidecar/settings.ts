@@ -15,7 +15,7 @@ export interface SettingSpec {
   env: string;
   kind: Kind;
   help: string;
-  group: "Node" | "Trust" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Logging" | "Timing";
+  group: "Node" | "Trust" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Placement" | "Logging" | "Timing";
   default?: string;
   /** The values of a choice. */
   choices?: readonly string[];
@@ -78,6 +78,10 @@ export const SETTINGS = [
   nomad("tls-server-name", "NOMAD_TLS_SERVER_NAME", "Name expected in the agent's certificate."),
   nomad("skip-verify", "NOMAD_SKIP_VERIFY", "true: do not verify the agent's certificate."),
   nomad("token", "NOMAD_TOKEN", "ACL token.", { secret: true }),
+  { name: "placer", env: "IBRL_PLACER", kind: "boolean", group: "Placement", default: "false", help: "Place, stop and move workloads through Nomad: the Nomad token then needs submit-job, or each caller brings its own." },
+  { name: "job-drivers", env: "IBRL_JOB_DRIVERS", kind: "list", group: "Placement", default: "docker,exec,java,podman,qemu", help: "Nomad drivers that a spawn may ask for. raw_exec, which runs as Nomad's own user without isolation, has to be named." },
+  { name: "job-templates", env: "IBRL_JOB_TEMPLATES", kind: "text", group: "Placement", default: "", help: "Folder of job templates, DRIVER.json, that take the place of the package's own (docs/workloads.md)." },
+  { name: "stop-on-client-after", env: "IBRL_STOP_ON_CLIENT_AFTER", kind: "duration", group: "Placement", default: "30s", min: 5_000, max: 86_400_000, help: "A workload that may not run twice ends itself when its node has lost Nomad's servers for so long." },
   { name: "log-level", env: "IBRL_LOG_LEVEL", kind: "choice", group: "Logging", default: "info", choices: ["debug", "info", "warn", "error"], help: "Least level that is logged; debug shows every reading." },
   { name: "log-format", env: "IBRL_LOG_FORMAT", kind: "choice", group: "Logging", default: "auto", choices: ["auto", "json", "text"], help: "auto: text on a terminal, JSON lines elsewhere." },
   { name: "beat", env: "IBRL_BEAT", kind: "duration", group: "Timing", default: "5s", min: 200, max: 60_000, help: "Period of measuring, of the TTL pass and, in a small cluster, of user events." },
@@ -108,6 +112,14 @@ export interface HostPort {
   port: number;
 }
 
+export interface PlacementSettings {
+  placer: boolean;
+  jobDrivers: readonly string[];
+  /** Empty: the package's own. */
+  jobTemplates: string;
+  stopOnClientAfterMs: number;
+}
+
 export interface SidecarSettings {
   stateDir: string;
   nodeName: string;
@@ -136,6 +148,7 @@ export interface SidecarSettings {
   /** CONSUL_* and NOMAD_* by their variable names, whatever brought them. */
   consulEnv: Record<string, string | undefined>;
   nomadEnv: Record<string, string | undefined>;
+  placement: PlacementSettings;
   logLevel: "debug" | "info" | "warn" | "error";
   logFormat: "auto" | "json" | "text";
   beatMs: number;
@@ -179,6 +192,12 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     beaconReputation: number("beacon-reputation"),
     consulEnv: {},
     nomadEnv: {},
+    placement: {
+      placer: text("placer") === "true",
+      jobDrivers: listOf(found.get("job-drivers")),
+      jobTemplates: text("job-templates") ?? "",
+      stopOnClientAfterMs: number("stop-on-client-after"),
+    },
     logLevel: text("log-level") as SidecarSettings["logLevel"],
     logFormat: text("log-format") as SidecarSettings["logFormat"],
     beatMs: number("beat"),

@@ -13,6 +13,7 @@ import type { NodeView } from "../../src/beacon/node-view.js";
 import { formatHostPort } from "../../src/sidecar/api/bind-address.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { builtProject, finished, type Finished, runCli, startCli } from "../harness/built-cli.js";
 import { bareView, fullView, unobserved } from "../harness/node-views.js";
 import { identity } from "../harness/records.js";
@@ -24,7 +25,7 @@ let address: string;
 beforeAll(async () => {
   builtProject();
   const reader = { list: async () => nodes };
-  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader, logger: pino({ level: "silent" }) });
+  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), reader, logger: pino({ level: "silent" }) });
   address = formatHostPort(await api.start());
   api.setServing(true);
 });
@@ -164,7 +165,7 @@ describe("--watch in a pipe", () => {
 
   test("a sidecar that goes away is said on stderr, and reading goes on", async () => {
     const reader = { list: async () => nodes };
-    const other = (port: number) => new GrpcApi({ bind: { host: "127.0.0.1", port }, insecureBind: false, guard: someGuard(), reader, logger: pino({ level: "silent" }) });
+    const other = (port: number) => new GrpcApi({ bind: { host: "127.0.0.1", port }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), reader, logger: pino({ level: "silent" }) });
     const first = other(0);
     const bound = await first.start();
     const child = startCli(["cluster", "list", "--watch", "--interval=100ms", "--grpc-addr", formatHostPort(bound)]);

@@ -8,6 +8,7 @@ import type { SignedLinkHalf } from "../../src/beacon/record.js";
 import { formatHostPort } from "../../src/sidecar/api/bind-address.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { bothEnds, coordinateAt, type Fate, halfAbout, linkedView, recordOf, reflecting } from "../harness/links.js";
 
@@ -18,7 +19,7 @@ let address: string;
 beforeAll(async () => {
   builtProject();
   const reader = { list: async () => nodes };
-  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader, logger: pino({ level: "silent" }) });
+  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), reader, logger: pino({ level: "silent" }) });
   address = formatHostPort(await api.start());
   api.setServing(true);
 });

@@ -7,6 +7,7 @@ import { projectRoot } from "../../src/dev/project-root.js";
 import { formatHostPort } from "../../src/sidecar/api/bind-address.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { runCli } from "../harness/built-cli.js";
 import { bareView, fullView, unobserved } from "../harness/node-views.js";
 
@@ -22,7 +23,7 @@ beforeAll(async () => {
     unobserved(fullView({ name: "node-2", key: 2, issuedAtMs, beacon: latency(120) })),
     bareView("node-3"),
   ];
-  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => nodes }, logger: pino({ level: "silent" }) });
+  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), reader: { list: async () => nodes }, logger: pino({ level: "silent" }) });
   address = formatHostPort(await api.start());
   folder = mkdtempSync(join(tmpdir(), "ibrl-policy-"));
 });

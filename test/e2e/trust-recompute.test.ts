@@ -12,6 +12,7 @@ import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { fullView, unobserved } from "../harness/node-views.js";
 import { mesh } from "../harness/observers.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { someGuard } from "../harness/some-guard.js";
 
 let api: GrpcApi;
@@ -30,7 +31,7 @@ beforeAll(async () => {
   builtProject();
   folder = mkdtempSync(join(tmpdir(), "ibrl-recompute-"));
   file = join(folder, "records.json");
-  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views() }, logger: pino({ level: "silent" }) });
+  api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views() }, workloads: someWorkloads(), logger: pino({ level: "silent" }) });
   address = formatHostPort(await api.start());
   api.setServing(true);
 });

@@ -1,6 +1,6 @@
 /** A real Nomad with mutual TLS and ACLs: who is let in, what an error names, and what a narrow token must not turn into zero. */
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -10,7 +10,9 @@ import { defaultAddressing, type NodeEndpoints, type PortSet, reservePorts } fro
 import { waitFor } from "../../src/dev/readiness.js";
 import { RunFolder } from "../../src/dev/run-folder.js";
 import { withoutClusterVariables } from "../../src/dev/local-cluster.js";
+import { projectRoot } from "../../src/dev/project-root.js";
 import { createNomadClient } from "../../src/sidecar/nomad/client.js";
+import { createNomadJobs } from "../../src/sidecar/nomad/jobs-client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
 import { NomadError } from "../../src/sidecar/nomad-api.js";
 import { type LocalNomad, readLocalNomad } from "../../src/sidecar/readings/local-nomad.js";
@@ -177,4 +179,38 @@ test("a token without read-job leaves workloads unknown where there are some; wi
     await nomad(management, "system", "gc");
     return (await read(narrow)).allocations.value?.length === 0 ? true : undefined;
   }, { timeoutMs: SEEN_MS, everyMs: 1_000 });
+}, 2 * SEEN_MS);
+
+test("a placer's token, as shipped, plans, registers, follows and stops in its namespace, and in no other", async () => {
+  const management = { NOMAD_TOKEN: managementToken };
+  await nomad(management, "namespace", "apply", "apps");
+  const rules = (await readFile(join(projectRoot(), "nomad/acl/nomad-placer.hcl"), "utf8")).replace('namespace "default"', 'namespace "apps"');
+  const env = { ...tls, NOMAD_TOKEN: await tokenFor("placer", rules), NOMAD_REGION: "global" };
+  const [apps, elsewhere] = await Promise.all(["apps", "default"].map(async (name) => createNomadJobs(nomadSettingsFrom({ ...env, NOMAD_NAMESPACE: name }))));
+  const job = { ID: "ibrl-secured", Name: "ibrl-secured", Type: "service", Datacenters: ["*"], TaskGroups: [{ Name: "work", Count: 1, Tasks: [{ Name: "main", Driver: "raw_exec", Config: { command: "/bin/sh", args: ["-c", "echo said; sleep 600"] } }] }] };
+  await expect(elsewhere?.register(job, 0)).rejects.toMatchObject({ code: "permission", fields: { permission: "namespace:submit-job" } });
+  await expect(elsewhere?.plan(job)).rejects.toMatchObject({ code: "permission" });
+
+  expect((await apps?.plan(job))?.problems).toEqual([]);
+  const index = await apps?.register(job, 0);
+  // Only from where the job stands.
+  await expect(apps?.register(job, 0)).rejects.toMatchObject({ code: "conflict" });
+  expect(await apps?.job("ibrl-secured")).toMatchObject({ namespace: "apps", modifyIndex: index, stopped: false });
+  expect(await apps?.jobs("ibrl-")).toMatchObject([{ id: "ibrl-secured", namespace: "apps" }]);
+  await expect(elsewhere?.job("ibrl-secured")).rejects.toMatchObject({ code: "permission" });
+  const [allocation] = await waitFor("running", async () => {
+    const { allocations = [] } = (await apps?.jobAllocations("ibrl-secured")) ?? {};
+    return allocations[0]?.clientStatus === "running" ? allocations : undefined;
+  }, { timeoutMs: SEEN_MS });
+  await waitFor("its words", async () => {
+    let said = "";
+    for await (const chunk of (await apps?.logs({ allocationId: allocation?.id ?? "", task: "main", stream: "stdout", follow: false })) ?? []) said += Buffer.from(chunk).toString();
+    return said === "said\n" ? true : undefined;
+  }, { timeoutMs: SEEN_MS });
+  await apps?.stop("ibrl-secured", { purge: true });
+  expect(await apps?.job("ibrl-secured")).toBeNull();
+  await waitFor("its task ended", async () => {
+    await nomad(management, "system", "gc");
+    return (await apps?.jobAllocations("ibrl-secured"))?.allocations.length === 0 ? true : undefined;
+  }, { timeoutMs: SEEN_MS, everyMs: 500 });
 }, 2 * SEEN_MS);

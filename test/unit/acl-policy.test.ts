@@ -27,11 +27,12 @@ test.each([
   expect(sidecar.filter((rule) => rule.resource === resource && rule.policy === policy && covers(rule.label))).toHaveLength(1);
 });
 
+// A decision's key is its own hash, so that a placer cannot put one in the place of another's.
 test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name, and every line is a rule or a comment", (role) => {
   const hcl = policyOf(role, "node-1", "dc7");
   for (const { resource, label, policy } of rulesIn(hcl)) {
     if (resource === "key_prefix") expect(label).toMatch(/\/$/);
-    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? /\/(node-1|dc7)\b/ : /\/node-1\b/);
+    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? /\/(node-1|dc7)\b|^ibrl\/v1\/decisions\/$/ : /\/node-1\b/);
   }
   expect(hcl.split("\n").filter((line) => line !== "" && !line.startsWith("#"))).toHaveLength(rulesIn(hcl).length);
 });

@@ -13,7 +13,7 @@ const name = fc.oneof(fc.constantFrom(...KNOWN_CAPABILITIES), fc.stringMatching(
 
 test("every known name keeps the bit that old records were written with", () => {
   const bits = Object.fromEntries(KNOWN_CAPABILITIES.map((known) => [known, toBits([known])]));
-  const expected = { container: 0, vm: 1, docker: 2, podman: 3, exec: 4, raw_exec: 5, java: 6, qemu: 7, kvm: 8, wasm: 9, gpu: 10 };
+  const expected = { container: 0, vm: 1, docker: 2, podman: 3, exec: 4, raw_exec: 5, java: 6, qemu: 7, kvm: 8, wasm: 9, gpu: 10, placer: 11 };
   expect(bits).toEqual(Object.fromEntries(Object.entries(expected).map(([known, bit]) => [known, { bits: 2 ** bit, others: [] }])));
 });
 

@@ -1,6 +1,7 @@
 /** Fault 8: a Consul, or something in its place, that misbehaves. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ConsulApi, ConsulError } from "../../src/sidecar/consul-api.js";
+import type { ConsulSessions } from "../../src/sidecar/consul-sessions.js";
 import type { ConsulConnection } from "../../src/sidecar/consul/connect.js";
 import { type Behaviour, MisbehavingServer, answerJson, answerText } from "./misbehaving-server.js";
 
@@ -15,7 +16,7 @@ const SERVICE = {
   check: { id: "c", name: "c", ttlMs: 1, deregisterAfterMs: 1 },
 };
 /** Every call there is. */
-const CALLS: [keyof ConsulApi, (api: ConsulApi) => Promise<unknown>][] = [
+const CALLS: [keyof ConsulApi | keyof ConsulSessions, (api: ConsulApi & ConsulSessions) => Promise<unknown>][] = [
   ["self", (api) => api.self()],
   ["members", (api) => api.members()],
   ["registerService", (api) => api.registerService(SERVICE)],
@@ -31,6 +32,10 @@ const CALLS: [keyof ConsulApi, (api: ConsulApi) => Promise<unknown>][] = [
   ["kvDelete", (api) => api.kvDelete("k")],
   ["fireEvent", (api) => api.fireEvent("e", new Uint8Array(1))],
   ["events", (api) => api.events("e")],
+  ["createSession", (api) => api.createSession({ name: "s", ttlMs: 10_000, lockDelayMs: 0 })],
+  ["renewSession", (api) => api.renewSession("s")],
+  ["destroySession", (api) => api.destroySession("s")],
+  ["acquireLock", (api) => api.acquireLock("k", "s", "v")],
 ];
 
 describe("a Consul that misbehaves", () => {
@@ -46,7 +51,7 @@ describe("a Consul that misbehaves", () => {
   });
   afterEach(() => server.stop());
 
-  async function failure(behaviour: Behaviour, call: (api: ConsulApi) => Promise<unknown> = (consul) => consul.self()): Promise<ConsulError> {
+  async function failure(behaviour: Behaviour, call: (api: ConsulApi & ConsulSessions) => Promise<unknown> = (consul) => consul.self()): Promise<ConsulError> {
     server.behave = behaviour;
     const reason = await call(api).then(
       (value) => new Error(`resolved with ${JSON.stringify(value)}`),
@@ -92,7 +97,7 @@ describe("a Consul that misbehaves", () => {
 
   const WRONG_SHAPES = ["null", "7", '"text"', "{}", "[null]", "[[]]", '[{"Key":7}]', '{"Config":null}', '{"__proto__":{"ID":"x"}}', "[", "", "\u0000", '[{"Node":{"Node":null}}]'];
   it.each(WRONG_SHAPES)("does not accept %p where Consul sends something else", async (body) => {
-    const mayBeEmpty: (keyof ConsulApi)[] = ["registerService", "deregisterService", "passTtl"];
+    const mayBeEmpty: (typeof CALLS)[number][0][] = ["registerService", "deregisterService", "passTtl"];
     for (const [name, call] of CALLS) {
       if (mayBeEmpty.includes(name) && (body === "" || body === "null")) continue;
       expect([name, (await failure(answerJson(body), call)).code]).toEqual([name, "protocol"]);

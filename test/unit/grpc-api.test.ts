@@ -15,6 +15,7 @@ import { listNodes } from "../../src/sidecar/api/client.js";
 import { sendGrpcLogTo } from "../../src/sidecar/api/grpc-log.js";
 import { GrpcApi, type GrpcApiOptions } from "../../src/sidecar/api/grpc-server.js";
 import { BEARER, NOMAD_TOKEN, someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 
 /** What an ancestor's client was built from, as far as List and its neighbours need it: no field of ours. */
@@ -57,7 +58,7 @@ afterEach(async () => {
 });
 
 async function serve(options: Partial<GrpcApiOptions> = {}) {
-  const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, reader: { list: async () => [measured, partly, bare] }, ...options });
+  const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), logger: silent, reader: { list: async () => [measured, partly, bare] }, ...options });
   const { port } = await api.start();
   ending.push(() => api.close(0));
   return { api, address: `127.0.0.1:${String(port)}` };
@@ -128,20 +129,22 @@ describe("an ancestor's client", () => {
     expect(Object.keys(states[0] ?? {}).sort()).toEqual(["beacon", "node", "policy", "state_signature", "workloads"]);
   });
 
-  test.each([["Spawn", /nomad job run/], ["Stop", /nomad job stop/], ["Logs", /nomad alloc logs/]])("%s is UNIMPLEMENTED with a sentence", async (method, sentence) => {
+  const ORDER = { image_ref: "nginx", cores: 1, memory: 64 };
+
+  test.each([["Spawn", ORDER], ["Stop", { id: "x" }], ["Logs", { id: "x" }]])("%s of a sidecar that does not place is FAILED_PRECONDITION with a sentence", async (method, request) => {
     const { address } = await serve();
-    await expect(ask(ancestorClient(address), method, { id: "x" }, BEARER)).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED, details: expect.stringMatching(sentence) as string });
+    await expect(ask(ancestorClient(address), method, request, BEARER)).rejects.toMatchObject({ code: grpc.status.FAILED_PRECONDITION, details: expect.stringMatching(/--placer/) as string });
   });
 
-  test.each(["Spawn", "Stop"])("%s asks who calls, on loopback too", async (method) => {
+  test.each(["Spawn", "Stop", "Logs"])("%s asks who calls, on loopback too", async (method) => {
     const { address } = await serve();
     const client = ancestorClient(address);
-    const withHeaders = (headers: Record<string, string>) => ask(client, method, { id: "x" }, headers);
+    const withHeaders = (headers: Record<string, string>) => ask(client, method, method === "Spawn" ? ORDER : { id: "x" }, headers);
     await expect(withHeaders({})).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED, details: expect.stringContaining("X-Nomad-Token") as string });
     await expect(withHeaders({ authorization: "Bearer 00" })).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED });
     await expect(withHeaders({ "x-nomad-token": "8176afd3-772d-0b71-8f85-7fa5d903e9d4" })).rejects.toMatchObject({ code: grpc.status.UNAUTHENTICATED });
-    await expect(withHeaders({ "x-nomad-token": NOMAD_TOKEN })).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED });
-    await expect(withHeaders(BEARER)).rejects.toMatchObject({ code: grpc.status.UNIMPLEMENTED });
+    await expect(withHeaders({ "x-nomad-token": NOMAD_TOKEN })).rejects.toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
+    await expect(withHeaders(BEARER)).rejects.toMatchObject({ code: grpc.status.FAILED_PRECONDITION });
   });
 
   test("a request over the cap is RESOURCE_EXHAUSTED, and the server lives on", async () => {
@@ -295,7 +298,7 @@ describe("shutdown", () => {
   });
 
   test("close without a start, and twice, resolves", async () => {
-    const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, reader: { list: async () => [] } });
+    const api = new GrpcApi({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), logger: silent, reader: { list: async () => [] } });
     await api.close(0);
     await api.close(0);
   });

@@ -7,6 +7,7 @@ import type { ReadyStatus } from "../../src/sidecar/api/cluster-reader.js";
 import { HttpApi, type HttpApiOptions } from "../../src/sidecar/api/http-server.js";
 import type { HostPort } from "../../src/sidecar/settings.js";
 import { BEARER, NOMAD_TOKEN, someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
 import { identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 
 const silent = pino({ level: "silent" });
@@ -28,7 +29,7 @@ afterEach(async () => {
 
 async function serve(options: Partial<HttpApiOptions> = {}): Promise<HostPort & { url: string; api: HttpApi }> {
   const api = new HttpApi({
-    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), logger: silent, registry: new Registry(),
+    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), logger: silent, registry: new Registry(),
     reader: { list: async () => views }, readiness: { status: () => ready }, ...options,
   });
   started.push(api);
@@ -68,7 +69,7 @@ describe("/list", () => {
               node_signature: base64(a?.beacon?.signature), timestamp: NOW_MS / 1000, node_capabilities: ["container", "vm"],
               latency_ms: 12.35, jitter_ms: 1, packet_loss: 0, queue_depth: 0, price_per_gb: 0.01,
             },
-            workloads: [{ id: workload(1).id }],
+            workloads: [{ id: workload(1).id, allocation_id: workload(1).id }],
           },
           { node: { id: place.id, ip: place.address, name: "node-b", datacenter: "dc1" }, trust: "no-sidecar" },
         ],
@@ -122,10 +123,13 @@ describe("/list", () => {
 
 describe("the other paths", () => {
   test.each([
-    ["POST", "/spawn", 501, /nomad job run/, null],
-    ["POST", "/stop?id=x", 501, /nomad job stop/, null],
+    ["POST", "/spawn", 400, /image_ref/, null],
+    ["POST", "/stop?id=x", 409, /--placer/, null],
+    ["POST", "/stop", 400, /id is missing/, null],
+    ["POST", "/logs?id=x", 409, /--placer/, null],
     ["PUT", "/stop?id=x", 405, /takes POST/, "POST"],
-    ["GET", "/logs?id=x", 501, /nomad alloc logs/, null],
+    ["GET", "/logs?id=x", 401, /who calls/, null],
+    ["PUT", "/logs?id=x", 405, /takes GET, POST/, "GET, POST"],
     ["GET", "/stop?id=x", 405, /any web page/, "POST"],
     ["GET", "/spawn", 405, /any web page/, "POST"],
     ["DELETE", "/list", 405, /takes GET, HEAD, POST/, "GET, HEAD, POST"],
@@ -136,7 +140,7 @@ describe("the other paths", () => {
     ["GET", "/__proto__", 404, /no such path/, null],
   ])("%s %s answers %i", async (method, path, status, error, allow) => {
     const { url } = await serve();
-    const answer = await fetch(url + path, { method, ...(status === 501 && method === "POST" ? { headers: { ...BEARER, "Content-Type": "application/json" } } : {}) });
+    const answer = await fetch(url + path, { method, ...(method === "POST" ? { headers: { ...BEARER, "Content-Type": "application/json" } } : {}) });
     expect(answer.status).toBe(status);
     expect(((await answer.json()) as { error: string }).error).toMatch(error);
     expect(answer.headers.get("allow")).toBe(allow);
@@ -184,8 +188,8 @@ describe("a change", () => {
     expect(await status({})).toBe(401);
     expect(await status({ Authorization: "Bearer 00" })).toBe(401);
     expect(await status({ "X-Nomad-Token": "8176afd3-772d-0b71-8f85-7fa5d903e9d4" })).toBe(401);
-    expect(await status({ "X-Nomad-Token": NOMAD_TOKEN })).toBe(501);
-    expect(await status(BEARER)).toBe(501);
+    expect(await status({ "X-Nomad-Token": NOMAD_TOKEN })).toBe(path === "/spawn" ? 400 : 409);
+    expect(await status(BEARER)).toBe(path === "/spawn" ? 400 : 409);
   });
 
   // What a page can make the operator's browser send, with every secret that it could have come by.
@@ -210,7 +214,7 @@ describe("a change", () => {
     const { host, port } = await serve();
     const own = `127.0.0.1:${String(port)}`;
     const text = `POST /spawn HTTP/1.1\r\nHost: ${own}\r\nOrigin: http://${own}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json; charset=utf-8\r\n${Object.entries(BEARER).map(([n, v]) => `${n}: ${v}`).join("")}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}`;
-    expect(await raw({ host, port }, text)).toMatch(/^HTTP\/1\.1 501 /);
+    expect(await raw({ host, port }, text)).toMatch(/^HTTP\/1\.1 400 /);
   });
 
   test("a preflight gets no leave", async () => {
@@ -279,7 +283,7 @@ describe("a hostile client", () => {
 describe("starting and closing", () => {
   test("a taken port is named as such", async () => {
     const { host, port } = await serve();
-    const second = new HttpApi({ bind: { host, port }, insecureBind: false, guard: someGuard(), logger: silent, registry: new Registry(), reader: { list: async () => [] }, readiness: { status: () => ready } });
+    const second = new HttpApi({ bind: { host, port }, insecureBind: false, guard: someGuard(), workloads: someWorkloads(), logger: silent, registry: new Registry(), reader: { list: async () => [] }, readiness: { status: () => ready } });
     await expect(second.start()).rejects.toMatchObject({ name: "BindError", code: "in-use" });
   });
 

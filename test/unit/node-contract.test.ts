@@ -48,7 +48,7 @@ describe("what the fields carry", () => {
         node_signature: beacon?.signature, timestamp: NOW_MS / 1000, reputation_score: "0.87", reputation_observers: 5,
         node_capabilities: ["container", "vm"], latency_ms: 12.35, jitter_ms: 1, packet_loss: 0.12, queue_depth: 3, price_per_gb: 0.01,
       },
-      workloads: [{ id: workload(1).id }, { id: workload(2).id }],
+      workloads: [1, 2].map((n) => ({ id: workload(n).id, allocation_id: workload(n).id })),
       state_signature: Buffer.from(state?.signature ?? []).toString("base64"),
       sealed_beacon: beacon?.sealed, sealed_state: state?.sealed, trust: "pinned", alive: true,
     });

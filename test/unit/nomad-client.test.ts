@@ -5,7 +5,8 @@ import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createNomadClient, type NomadLimits } from "../../src/sidecar/nomad/client.js";
+import type { NomadLimits } from "../../src/sidecar/nomad/calls.js";
+import { createNomadClient } from "../../src/sidecar/nomad/client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
 import { type NomadApi, NomadError, type NomadErrorCode } from "../../src/sidecar/nomad-api.js";
 
@@ -102,6 +103,7 @@ test("reads a node, with drivers and attributes of any name", async () => {
 
 test("reads allocations, with the drivers of their own group where the job is there", async () => {
   const Job = {
+    Meta: { owner: "web" },
     TaskGroups: [
       { Name: "back", Tasks: [{ Driver: "java" }] },
       { Name: "front", Tasks: [{ Driver: "exec" }, { Driver: "docker" }, { Driver: "exec" }] },
@@ -118,8 +120,10 @@ test("reads allocations, with the drivers of their own group where the job is th
     desiredStatus: "run",
     createdAtMs: 1_795_466_308_030,
     drivers: ["docker", "exec"],
+    meta: new Map([["owner", "web"]]),
   });
   expect(second).not.toHaveProperty("drivers");
+  expect(second).not.toHaveProperty("meta");
 });
 
 test("asks for the waiting evaluations of one node, of all namespaces, and takes no others for them", async () => {
@@ -180,7 +184,7 @@ test("an error that echoes the request is shortened to a line without the token"
   });
   const { message } = await failure(nomad.self());
   expect(message).toMatch(/^Nomad self: 500 boom \[31m <token> x+$/);
-  expect(message.length).toBeLessThan(250);
+  expect(message.length).toBeLessThan(450);
 });
 
 test.each<[string, string]>([

@@ -1,5 +1,5 @@
 /**
- * What an HTTP request must be to change anything: JSON, of no other site's page, and by somebody known. A page in the
+ * What an HTTP request must be to change anything, or to read what workloads say: a POST with JSON (or a GET of logs), of no other site's page, and by somebody known. A page in the
  * operator's browser can send a form or a plain-text POST anywhere; it cannot send JSON, nor a header of ours, without
  * asking first (CORS), and nobody here says yes. Each check alone would do; each is cheap.
  */
@@ -8,7 +8,7 @@ import { TLSSocket } from "node:tls";
 import { type Caller, CallerError, type CallerGuard } from "./caller.js";
 import { identitiesOf } from "./certificate-identity.js";
 import { isOwnOrigin } from "./host-guard.js";
-import { type Answer, errorAnswer } from "./http-routes.js";
+import { type Answer, errorAnswer } from "./http-answer.js";
 
 const STATUS = { unauthenticated: 401, denied: 403, unavailable: 503 } as const;
 
@@ -19,7 +19,7 @@ export async function admitChange(request: IncomingMessage, guard: CallerGuard, 
   if ((origin !== undefined && !isOwnOrigin(origin, host)) || (site !== undefined && site !== "same-origin" && site !== "none")) {
     return { refusal: errorAnswer(403, "a page of another site may not change anything here") };
   }
-  if (!/^application\/json\s*(?:;|$)/i.test(request.headers["content-type"] ?? "")) {
+  if (request.method === "POST" && !/^application\/json\s*(?:;|$)/i.test(request.headers["content-type"] ?? "")) {
     return { refusal: errorAnswer(415, "send the content type application/json") };
   }
   const nomadToken = request.headers["x-nomad-token"];

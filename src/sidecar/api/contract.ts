@@ -6,7 +6,7 @@
  */
 import type { Verified } from "../../beacon/envelope.js";
 import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
-import type { Beacon, NodeState } from "../../beacon/record.js";
+import type { Beacon, NodeState, Workload } from "../../beacon/record.js";
 import { reputationsOf } from "../../beacon/reputation.js";
 import { reputationHash } from "../../beacon/reputation-document.js";
 import { believedStates } from "../../beacon/reputation-views.js";
@@ -65,9 +65,24 @@ export function beaconMessage(verified: Verified<Beacon>, reputation?: Reputatio
   return message;
 }
 
-/** IDs only: what a workload was asked to be is not in the signed state yet, and nothing unsigned is sent for it. */
 export function workloadMessages(state: NodeState): WorkloadMessage[] {
-  return (state.workloads ?? []).map((workload) => ({ id: workload.id }));
+  return (state.workloads ?? []).map(workloadMessage);
+}
+
+/** A workload that was placed here is known by its job, which outlives each allocation; any other by its allocation. */
+function workloadMessage({ id, job, source }: Workload): WorkloadMessage {
+  if (source === undefined) return { id, allocation_id: id };
+  const { requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap } = source;
+  return {
+    id: job,
+    source_request: {
+      cores, memory: memoryMb, image_ref: imageRef, request_id: requestId, allow_overlap: allowOverlap,
+      ports: Object.fromEntries(ports.map(({ host, workload }) => [host, workload])),
+    },
+    allocation_id: id,
+    decision_id: decisionId,
+    generation,
+  };
 }
 
 export function signatureText(state: Verified<NodeState>): string {

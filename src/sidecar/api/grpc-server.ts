@@ -2,7 +2,7 @@
  * The gRPC side: ClusterService for the ancestor's clients and ours, health and reflection beside it. Plain text, and
  * therefore loopback only (bind-address.ts).
  */
-import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, status } from "@grpc/grpc-js";
+import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import type { cluster } from "../../proto/messages.js";
@@ -13,19 +13,23 @@ import { type Caller, CallerError, type CallerGuard, type Credentials } from "./
 import { identitiesOf } from "./certificate-identity.js";
 import type { ClusterReader } from "./cluster-reader.js";
 import { listMessageOf } from "./contract.js";
-import { NOT_YET } from "./not-yet.js";
+import type { Workloads } from "../workloads.js";
+import { GrpcWorkloads } from "./grpc-workloads.js";
 import { OpenCalls } from "./open-calls.js";
 import { reflectionService } from "./reflection.js";
 import { ClusterServiceDefinition, SERVICE_NAME } from "./service-definition.js";
 
 type Query = cluster.services.api.VmQueryRequest.$Properties;
 type States = cluster.services.api.NodesStateResponse.$Properties;
+type LogsRequest = cluster.services.api.VmLogsRequest.$Properties;
+type LogChunk = cluster.services.api.LogChunk.$Properties;
 
 export interface GrpcApiOptions {
   bind: HostPort;
   insecureBind: boolean;
   guard: CallerGuard;
   reader: ClusterReader;
+  workloads: Workloads;
   logger: Logger;
   clock?: Clock;
   /** Method path and gRPC status code, once for each call. */
@@ -55,11 +59,13 @@ export class GrpcApi {
       "grpc.keepalive_timeout_ms": 20_000,
       "grpc.max_connection_idle_ms": 600_000,
     });
+    const workloads = new GrpcWorkloads(options.workloads, options.logger, this.#closing.signal);
     this.#server.addService(ClusterServiceDefinition, {
-      Spawn: this.#guarded(unimplemented(NOT_YET.Spawn)),
-      Stop: this.#guarded(unimplemented(NOT_YET.Stop)),
+      Spawn: this.#guarded(workloads.spawn),
+      Stop: this.#guarded(workloads.stop),
       List: (call: ServerUnaryCall<Query, States>, done: sendUnaryData<States>) => void this.#list(call, done),
-      Logs: unimplemented(NOT_YET.Logs),
+      Logs: this.#guarded(workloads.logs),
+      FollowLogs: (call: ServerWritableStream<LogsRequest, LogChunk>) => void this.#admitted(call).then((caller) => caller && workloads.follow(call, caller)),
     });
     this.#health.addToServer(this.#server);
     reflectionService().addToServer(this.#server);
@@ -116,6 +122,19 @@ export class GrpcApi {
     }
   }
 
+  /** The caller of a stream; undefined where the call was refused, and ended so. */
+  async #admitted(call: ServerWritableStream<unknown, unknown>): Promise<Caller | undefined> {
+    const gone = new AbortController();
+    call.once("cancelled", () => gone.abort());
+    try {
+      return await this.options.guard.admit(credentialsOf(call), AbortSignal.any([gone.signal, this.#closing.signal]));
+    } catch (error) {
+      const code = error instanceof CallerError ? CALLER_STATUS[error.code] : status.INTERNAL;
+      call.emit("error", { code, details: messageOfError(error) });
+      return undefined;
+    }
+  }
+
   async #list(call: ServerUnaryCall<Query, States>, done: sendUnaryData<States>): Promise<void> {
     const gone = new AbortController();
     call.once("cancelled", () => gone.abort());
@@ -133,7 +152,7 @@ export class GrpcApi {
 
 const CALLER_STATUS = { unauthenticated: status.UNAUTHENTICATED, denied: status.PERMISSION_DENIED, unavailable: status.UNAVAILABLE } as const;
 
-function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
+function credentialsOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "metadata">): Credentials {
   const certificate = call.getAuthContext().sslPeerCertificate;
   const header = (name: string) => call.metadata.get(name)[0]?.toString();
   return {
@@ -145,10 +164,4 @@ function credentialsOf(call: ServerUnaryCall<unknown, unknown>): Credentials {
 
 function messageOfError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function unimplemented(details: string) {
-  return (_call: ServerUnaryCall<unknown, never>, done: sendUnaryData<never>): void => {
-    done({ code: status.UNIMPLEMENTED, details });
-  };
 }

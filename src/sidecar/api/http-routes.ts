@@ -5,33 +5,19 @@
 import type { Registry } from "prom-client";
 import { ancestorJson } from "./ancestor-json.js";
 import type { ClusterReader, Readiness } from "./cluster-reader.js";
-import type { Caller } from "./caller.js";
 import { listMessageOf } from "./contract.js";
-import { NOT_YET } from "./not-yet.js";
+import { type Answer, errorAnswer, jsonAnswer } from "./http-answer.js";
+import type { Workloads } from "../workloads.js";
+import { type Change, logs, spawn, stop } from "./http-workloads.js";
 
 export interface RouteContext {
   reader: ClusterReader;
   readiness: Readiness;
   registry: Registry;
-}
-
-export interface Answer {
-  status: number;
-  body: string;
-  contentType?: string;
-  allow?: string;
-  /** What went wrong inside, for the log. */
-  failure?: unknown;
+  workloads: Workloads;
 }
 
 export type Method = "GET" | "HEAD" | "POST";
-
-/** A change that the guards let through: POST, JSON, of no other origin, by somebody known. */
-export interface Change {
-  caller: Caller;
-  body: Buffer;
-  query: URLSearchParams;
-}
 
 export type Route = {
   methods: readonly Method[];
@@ -39,7 +25,7 @@ export type Route = {
   whyNot?: string;
 } & (
   | { read: (context: RouteContext, signal: AbortSignal) => Answer | Promise<Answer> }
-  | { change: (context: RouteContext, change: Change, signal: AbortSignal) => Answer | Promise<Answer> }
+  | { change: (workloads: Workloads, change: Change, signal: AbortSignal) => Promise<Answer> }
 );
 
 const READ: readonly Method[] = ["GET", "HEAD"];
@@ -47,11 +33,11 @@ const CHANGES_BY_POST = "it changes the cluster, and any web page can make a bro
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/list", { methods: [...READ, "POST"], read: list }],
-  ["/spawn", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: () => errorAnswer(501, NOT_YET.Spawn) }],
-  ["/stop", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: () => errorAnswer(501, NOT_YET.Stop) }],
-  ["/logs", { methods: [...READ, "POST"], read: () => errorAnswer(501, NOT_YET.Logs) }],
+  ["/spawn", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: spawn }],
+  ["/stop", { methods: ["POST"], whyNot: CHANGES_BY_POST, change: stop }],
+  ["/logs", { methods: ["GET", "POST"], change: logs }], // for known callers, as if it were a change
   ["/metrics", { methods: READ, read: metrics }],
-  ["/healthz", { methods: READ, read: () => json(200, { status: "alive" }) }],
+  ["/healthz", { methods: READ, read: () => jsonAnswer(200, { status: "alive" }) }],
   ["/readyz", { methods: READ, read: ready }],
 ]);
 
@@ -80,13 +66,9 @@ export async function attempt(answer: () => Answer | Promise<Answer>): Promise<A
   }
 }
 
-export function errorAnswer(status: number, error: string): Answer {
-  return json(status, { error });
-}
-
 async function list({ reader }: RouteContext, signal: AbortSignal): Promise<Answer> {
   const views = await reader.list({ signal });
-  return json(200, { response: ancestorJson(listMessageOf(views)) });
+  return jsonAnswer(200, { response: ancestorJson(listMessageOf(views)) });
 }
 
 async function metrics({ registry }: RouteContext): Promise<Answer> {
@@ -95,9 +77,5 @@ async function metrics({ registry }: RouteContext): Promise<Answer> {
 
 function ready({ readiness }: RouteContext): Answer {
   const status = readiness.status();
-  return json(status.ready ? 200 : 503, status);
-}
-
-function json(status: number, value: object): Answer {
-  return { status, body: `${JSON.stringify(value)}\n`, contentType: "application/json; charset=utf-8" };
+  return jsonAnswer(status.ready ? 200 : 503, status);
 }

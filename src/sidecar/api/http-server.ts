@@ -11,7 +11,8 @@ import { bindErrorOf, checkBind } from "./bind-address.js";
 import type { CallerGuard } from "./caller.js";
 import { admitChange } from "./change-guard.js";
 import { isOwnHost } from "./host-guard.js";
-import { type Answer, attempt, errorAnswer, type RouteContext, routeFor, routeName } from "./http-routes.js";
+import { type Answer, errorAnswer } from "./http-answer.js";
+import { attempt, type RouteContext, routeFor, routeName } from "./http-routes.js";
 
 export interface HttpLimits {
   maxConnections: number;
@@ -130,7 +131,7 @@ export class HttpApi {
     const admitted = await admitChange(request, this.options.guard, signal);
     if ("refusal" in admitted) return this.#afterBody(request, admitted.refusal);
     const query = new URLSearchParams((request.url ?? "").split("?", 2)[1]);
-    return this.#afterBody(request, (body) => route.change(this.options, { caller: admitted.caller, body, query }, signal));
+    return this.#afterBody(request, (body) => route.change(this.options.workloads, { caller: admitted.caller, body, query }, signal));
   }
 
   /** A body is read even where nobody wants it: bytes left unread would reset the connection before the client sees the answer. */

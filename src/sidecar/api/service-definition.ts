@@ -36,4 +36,5 @@ export const ClusterServiceDefinition = {
   Stop: unary("Stop", api.VmStopRequest, api.Node),
   List: unary("List", api.VmQueryRequest, api.NodesStateResponse),
   Logs: unary("Logs", api.VmLogsRequest, api.VmLogsResponse),
+  FollowLogs: { ...unary("FollowLogs", api.VmLogsRequest, api.LogChunk), responseStream: true },
 };

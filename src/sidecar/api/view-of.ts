@@ -116,8 +116,8 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     if (message.state_signature !== signatureText(state.verified)) {
       return reject("readable-mismatch", "state_signature is not the sealed state's");
     }
-    const listed = (message.workloads ?? []).map((workload) => workload.id ?? "");
-    const sealed = workloadMessages(state.verified.record).map((workload) => workload.id);
+    const listed = (message.workloads ?? []).map(({ id, allocation_id }) => [id ?? "", allocation_id ?? ""]);
+    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id }) => [id, allocation_id]);
     if (JSON.stringify(listed) !== JSON.stringify(sealed)) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }

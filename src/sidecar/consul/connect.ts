@@ -3,12 +3,14 @@
  * keeps none busy after the last; `close()` drops the idle ones.
  */
 import type { ConsulApi } from "../consul-api.js";
+import type { ConsulSessions } from "../consul-sessions.js";
 import { displayAddress } from "./address.js";
 import { agentCalls } from "./agent-calls.js";
 import { catalogCalls } from "./catalog-calls.js";
 import { eventCalls } from "./event-calls.js";
 import { kvCalls } from "./kv-calls.js";
 import { papiClient } from "./papi.js";
+import { sessionCalls } from "./session-calls.js";
 import type { ConsulSettings } from "./settings.js";
 import { socketAgent } from "./tls.js";
 import { TokenSource } from "./token.js";
@@ -19,7 +21,7 @@ export interface ConnectOptions {
   onSkipped?: (operation: string, count: number) => void;
 }
 
-export interface ConsulConnection extends ConsulApi {
+export interface ConsulConnection extends ConsulApi, ConsulSessions {
   /** Without secrets, for logs. */
   readonly address: string;
   close(): void;
@@ -43,6 +45,7 @@ export function connectConsul(settings: ConsulSettings, options: ConnectOptions 
     ...catalogCalls(transport, onSkipped),
     ...kvCalls(transport, onSkipped),
     ...eventCalls(transport, onSkipped),
+    ...sessionCalls(transport),
   };
 }
 

@@ -6,7 +6,7 @@ import type { NomadAgentSelf, NomadAllocation, NomadDriver, NomadEvaluation, Nom
 
 export class ShapeError extends Error {}
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** `GET /v1/agent/self`. Its statistics are strings, and `client` stands among them only where the agent is one. */
 export function decodeSelf(value: unknown): NomadAgentSelf {
@@ -68,7 +68,18 @@ function decodeAllocation(value: unknown): NomadAllocation {
   };
   const drivers = driversOf(entry["Job"], taskGroup);
   if (drivers !== undefined) allocation.drivers = drivers;
+  const meta = metaIn(entry["Job"]);
+  if (meta !== undefined) allocation.meta = meta;
   return allocation;
+}
+
+function metaIn(job: unknown): Map<string, string> | undefined {
+  return job === null || job === undefined ? undefined : decodeMeta(object(job, "Job")["Meta"]);
+}
+
+/** Null stands for none. */
+export function decodeMeta(value: unknown): Map<string, string> {
+  return new Map(Object.entries(object(value ?? {}, "Meta")).flatMap(([key, entry]) => (typeof entry === "string" ? [[key, entry] as const] : [])));
 }
 
 function driversOf(value: unknown, taskGroup: string): string[] | undefined {
@@ -82,17 +93,17 @@ function driversOf(value: unknown, taskGroup: string): string[] | undefined {
   return undefined;
 }
 
-function object(value: unknown, path: string): Json {
+export function object(value: unknown, path: string): Json {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new ShapeError(`${path} is not an object`);
   return value as Json;
 }
 
-function array(value: unknown, path: string): readonly unknown[] {
+export function array(value: unknown, path: string): readonly unknown[] {
   if (!Array.isArray(value)) throw new ShapeError(`${path} is not a list`);
   return value as readonly unknown[];
 }
 
-function text(value: unknown, path: string): string {
+export function text(value: unknown, path: string): string {
   if (typeof value !== "string" || value === "") throw new ShapeError(`${path} is not a text`);
   return value;
 }

@@ -21,7 +21,7 @@ export async function createNomadTokenCheck(settings: NomadSettings): Promise<No
   return async (token, signal) => {
     if (!UUID.test(token)) return { known: false, reason: "refused" };
     const headers = { accept: "application/json", "x-nomad-token": token };
-    const { status, body } = await transport({ operation: OPERATION, path, headers, ...LIMITS, ...(signal && { signal }) });
+    const { status, body } = await transport.answer({ operation: OPERATION, path, headers, ...LIMITS, ...(signal && { signal }) });
     if (status === 200) return verdictOf(token, body, settings.address);
     if (status === 400) return { known: false, reason: "no-acl" };
     if (status === 403 || status === 404) return { known: false, reason: "refused" };

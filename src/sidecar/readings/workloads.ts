@@ -3,6 +3,7 @@
  * they are unknown, which is not none.
  */
 import type { Workload } from "../../beacon/record.js";
+import { readMeta } from "../job-meta.js";
 import type { NomadAllocation } from "../nomad-api.js";
 import { measured, type Reading } from "./reading.js";
 
@@ -11,15 +12,15 @@ export function workloadsOf(allocations: Reading<readonly NomadAllocation[]>): R
   if (allocations.value === undefined) return allocations;
   const workloads = allocations.value
     .filter((a) => a.clientStatus === "running" || isQueued(a))
-    .map((a) => ({
-      id: a.id,
-      job: a.jobId,
-      namespace: a.namespace,
-      taskGroup: a.taskGroup,
-      status: a.clientStatus,
-      createdAtMs: a.createdAtMs,
-    }));
+    .map(workloadOf);
   return measured(workloads.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)));
+}
+
+function workloadOf(a: NomadAllocation): Workload {
+  const workload: Workload = { id: a.id, job: a.jobId, namespace: a.namespace, taskGroup: a.taskGroup, status: a.clientStatus, createdAtMs: a.createdAtMs };
+  const source = a.meta === undefined ? undefined : readMeta(a.meta)?.source;
+  if (source !== undefined) workload.source = source;
+  return workload;
 }
 
 /** Placed on this node, meant to run, and not started yet. */

@@ -1,0 +1,265 @@
+/** Spawn, Stop, List and Logs on a real Nomad: by command line, gRPC and HTTP; in the order of the policy, and once. */
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { KeyAdmission } from "../../src/beacon/keys.js";
+import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import { projectRoot } from "../../src/dev/project-root.js";
+import { decisionKey, openDecision } from "../../src/policy/decision-document.js";
+import { type LogChunk, type SpawnAnswer, type SpawnRequest, WorkloadClient } from "../../src/sidecar/api/workload-client.js";
+import { createNomadJobs } from "../../src/sidecar/nomad/jobs-client.js";
+import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
+import { jobOf } from "../../src/sidecar/placement/job.js";
+import { type JsonObject, loadTemplates } from "../../src/sidecar/placement/job-template.js";
+import { readReference } from "../../src/sidecar/placement/reference.js";
+import { readSpawn } from "../../src/sidecar/spawn-order.js";
+import { runCli } from "../harness/built-cli.js";
+import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+
+const START_MS = 600_000; // the programs may have to be built first
+const TEST_MS = 120_000;
+/** node-1 is the cheapest. */
+const PRICES = ["0.001", "0.002", "0.003"];
+const CHEAPEST = { version: 2, name: "cheapest", mode: "enforce", scoring: { price_weight: 1 } };
+const policy = Buffer.from(JSON.stringify(CHEAPEST));
+const EXEC_RUNS = process.geteuid?.() === 0 && process.platform === "linux";
+
+let cluster: LocalCluster;
+let folder: string;
+let clients: WorkloadClient[] = [];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "ibrl-workloads-"));
+  writeFileSync(join(folder, "cheapest.json"), policy);
+  cluster = await startTestCluster({
+    nomad: true,
+    // node-3 serves its callers, and changes nothing.
+    sidecarArgs: (index) => ["--beat=500ms", "--heartbeat-min=2s", `--beacon-price=${PRICES[index] ?? ""}`, ...(index === 2 ? ["--no-placer"] : [])],
+  });
+  clients = cluster.nodes.map((node, index) => new WorkloadClient(environment(index)["IBRL_GRPC_ADDR"] ?? "", { apiToken: apiToken(node) }));
+  // Nomad fingerprints drivers one after another, and a beacon says so at its next beat.
+  await eventually(async () => {
+    const { nodes } = JSON.parse((await cli("cluster", "metrics", "--json")).stdout) as { nodes: { capabilities: string[] | null }[] };
+    expect(nodes.filter(({ capabilities }) => capabilities?.includes("raw_exec") && (!EXEC_RUNS || capabilities.includes("exec")))).toHaveLength(3);
+  }, { timeoutMs: 60_000 });
+}, START_MS);
+
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await stopTestCluster(cluster);
+  rmSync(folder, { recursive: true, force: true });
+}, TEST_MS);
+
+const environment = (index = 0): Record<string, string> => cluster.environment(index);
+const cli = (...args: string[]) => runCli(args, environment());
+const node = (index: number): LocalNode => cluster.nodes[index] as LocalNode;
+const nomad = <T>(path: string): Promise<T> => node(0).nomad?.getJson<T>(path) as Promise<T>;
+const apiToken = (of: LocalNode): string => readFileSync(of.sidecar?.apiTokenFile ?? "", "utf8").trim();
+const client = (index: number): WorkloadClient => clients[index] as WorkloadClient;
+const allocations = (jobId: string) => nomad<{ ID: string; ClientStatus: string; DesiredStatus: string }[]>(`/v1/job/${jobId}/allocations`);
+const jobs = () => nomad<{ ID: string; Status: string; JobModifyIndex: number }[]>("/v1/jobs?prefix=ibrl-");
+
+/** What runs programs of this host in the test: `node -e SCRIPT`. */
+const script = (source: string, driver = "raw_exec"): string => `${driver}://${encodeURI(process.execPath)}?arg=-e&arg=${encodeURIComponent(source)}`;
+const shell = (source: string, driver = "raw_exec"): string => `${driver}:///bin/sh?arg=-c&arg=${encodeURIComponent(source)}`;
+const SLEEP = shell("sleep 600");
+
+function spawn(request: SpawnRequest, at = 0, timeoutMs = 60_000): Promise<SpawnAnswer> {
+  return client(at).spawn({ image_ref: SLEEP, cores: 1, memory: 32, policy, ...request }, timeoutMs);
+}
+
+test("spawned by the command line: on the policy's best node, behind a URL that answers, in the listing; until it is stopped", async () => {
+  const web = script('require("http").createServer((_, answer) => answer.end("hello " + process.env.GREETED)).listen(process.env.NOMAD_PORT_p80, process.env.NOMAD_IP_p80)');
+  const { code, stdout, stderr } = await cli("cluster", "spawn", `--image-ref=${web}`, "--ports", "28555:80,auto:81", "--cpu=1", "--mem=64", "--env", "GREETED=you", "--policy", join(folder, "cheapest.json"), "--json");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const answer = JSON.parse(stdout) as { id: string; url: string; allocationId: string; decision: { decision: { id: string } } };
+  expect(answer).toMatchObject({ status: "running", node: "node-1", passedOver: [], decision: { order: [{ node: "node-1", place: 1 }, { node: "node-2" }, { node: "node-3" }] } });
+  expect(await eventually(async () => (await fetch(answer.url)).text())).toBe("hello you");
+
+  // Pinned, and named by a decision that anybody can verify.
+  const decisionId = answer.decision.decision.id;
+  expect(await nomad(`/v1/job/${answer.id}`)).toMatchObject({
+    Constraints: [{ LTarget: "${attr.unique.consul.name}", RTarget: "node-1", Operand: "=" }],
+    Meta: { ibrl_decision_id: decisionId, ibrl_generation: "1" },
+    TaskGroups: [{ Disconnect: { Replace: false } }],
+  });
+  const kept = await (await fetch(`${node(0).consul.httpUrl}/v1/kv/${decisionKey(decisionId)}?raw`)).arrayBuffer();
+  expect(openDecision(decisionId, new Uint8Array(kept), new KeyAdmission())).toMatchObject({ ok: true, signed: { record: { node: "node-1", job: answer.id } } });
+
+  const workload = { id: answer.id, allocation_id: answer.allocationId, decision_id: decisionId, generation: 1, source_request: { cores: 1, memory: 64, image_ref: web, ports: { 28_555: 80 } } };
+  await eventually(async () => {
+    const listed = (await (await fetch(`http://${node(2).sidecar?.httpAddr ?? ""}/list`)).json()) as { response: { states: { node: { name: string }; workloads?: unknown[] }[] } };
+    expect(listed.response.states.find((state) => state.node.name === "node-1")?.workloads).toMatchObject([workload]);
+  });
+  expect((await cli("cluster", "list")).stdout).toContain(`${answer.id}/work  running`);
+
+  expect(await cli("cluster", "stop", "--id", answer.id)).toEqual({ code: 0, stdout: `stopped ${answer.id} on node-1\n`, stderr: "" });
+  await eventually(async () => expect(await fetch(answer.url).then(() => "answers", () => "gone")).toBe("gone"));
+  expect((await cli("cluster", "stop", "--id", answer.allocationId.slice(0, 8))).code).toBe(0);
+}, TEST_MS);
+
+test("a dry run has the decision and Nomad's plan, and changes nothing", async () => {
+  const decisions = async () => (await (await fetch(`${node(0).consul.httpUrl}/v1/kv/${decisionKey("")}?keys`)).json()) as string[];
+  const before = [await jobs(), await decisions()];
+  const answer = await spawn({ dry_run: true, request_id: "dry" });
+  expect(answer).toMatchObject({ status: "planned", node: "node-1", url: "", allocation_id: "" });
+  expect(JSON.parse(Buffer.from(answer.plan ?? []).toString())).toMatchObject({ FailedTGAllocs: null, Annotations: { DesiredTGUpdates: { work: { Place: 1 } } } });
+  expect(JSON.parse(Buffer.from(answer.decision ?? []).toString())).toMatchObject({ decision: { chosen: "node-1" }, order: [{}, {}, {}] });
+  // A module decides too. This one asks for a reputation, which nobody has in a cluster of three.
+  const module = readFileSync(join(projectRoot(), "nomad/policies/wasm/high-trust.wasm"));
+  await expect(spawn({ dry_run: true, policy: module })).rejects.toMatchObject({ code: "no-match", message: expect.stringContaining("node-1: module: ") as string });
+  expect([await jobs(), await decisions()]).toEqual(before);
+}, TEST_MS);
+
+test("one request, sent six times at once to two sidecars and once more: one job, one allocation; under its ID nothing else", async () => {
+  const answers = await Promise.all([0, 1, 0, 1, 0, 1].map((at) => spawn({ request_id: "six" }, at)));
+  answers.push(await spawn({ request_id: "six" }, 1));
+  expect(new Set(answers.map(({ id, allocation_id: allocation, node: at }) => `${id ?? ""} ${allocation ?? ""} ${at ?? ""}`)).size).toBe(1);
+  const id = answers[0]?.id ?? "";
+  expect(await allocations(id)).toHaveLength(1);
+  await expect(spawn({ request_id: "six", memory: 33 })).rejects.toMatchObject({ code: "conflict" });
+  await client(1).stop(id, 60_000);
+  await expect(spawn({ request_id: "six" })).rejects.toMatchObject({ code: "conflict", message: expect.stringContaining("was stopped") as string });
+}, TEST_MS);
+
+test("what cannot run on the best node runs on the next: its memory is taken there, or the driver fails there", async () => {
+  const [{ ID = "" } = {}] = (await nomad<{ ID: string; Name: string }[]>("/v1/nodes")).filter(({ Name }) => Name === "node-1");
+  const { NodeResources } = await nomad<{ NodeResources: { Memory: { MemoryMB: number } } }>(`/v1/node/${ID}`);
+  const memory = Math.ceil(0.6 * NodeResources.Memory.MemoryMB); // asked for, not used
+  const first = await spawn({ memory });
+  const second = await spawn({ memory });
+  expect([first.node, second.node]).toEqual(["node-1", "node-2"]);
+  expect(second.passed_over).toMatchObject([{ node: "node-1", reason: expect.stringContaining("memory exhausted") as string }]);
+
+  // A program that node-2 alone has.
+  const programs = join(folder, "node-2");
+  mkdirSync(programs);
+  writeFileSync(join(programs, "run"), "#!/bin/sh\nexec sleep 600\n");
+  chmodSync(join(programs, "run"), 0o755);
+  const third = await spawn({ image_ref: `raw_exec://${folder}/%24%7Bnode.unique.name%7D/run` });
+  expect(third).toMatchObject({ status: "running", node: "node-2", passed_over: [{ node: "node-1", reason: expect.stringContaining("Driver Failure") as string }] });
+  expect(await nomad(`/v1/job/${third.id ?? ""}`)).toMatchObject({ Meta: { ibrl_generation: "2" } });
+  expect((await allocations(third.id ?? "")).filter(({ DesiredStatus }) => DesiredStatus === "run")).toHaveLength(1);
+  for (const { id } of [first, second, third]) await client(0).stop(id ?? "", 60_000);
+
+  // Nobody has it: nothing is left of the job.
+  await expect(spawn({ image_ref: "raw_exec:///nowhere/run", request_id: "nobody" })).rejects.toMatchObject({ code: "nobody-runs-it", message: expect.stringMatching(/node-1: .*node-2: .*node-3: /) as string });
+  await expect(spawn({ image_ref: "raw_exec:///nowhere/run", request_id: "nobody" })).rejects.toMatchObject({ code: "nobody-runs-it" });
+  expect((await jobs()).filter(({ Status }) => Status !== "dead")).toEqual([]);
+}, TEST_MS);
+
+test("whom Nomad does not place on, or Consul does not call healthy, is not asked; with nobody left the answer says why", async () => {
+  const [first] = (await nomad<{ ID: string; Name: string }[]>("/v1/nodes")).filter(({ Name }) => Name === "node-1");
+  const eligibility = async (value: string) => {
+    const answer = await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/node/${first?.ID ?? ""}/eligibility`, { method: "POST", body: JSON.stringify({ Eligibility: value }) });
+    expect(answer.ok).toBe(true);
+  };
+  const maintenance = (on: boolean) => fetch(`${node(1).consul.httpUrl}/v1/agent/maintenance?enable=${String(on)}`, { method: "PUT" });
+  await eligibility("ineligible");
+  await maintenance(true);
+  try {
+    // The listing may be a moment old; the last look is not.
+    expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3" });
+    await expect(spawn({ image_ref: "nginx:1.27" })).rejects.toMatchObject({ code: "no-match", message: expect.stringContaining("node-3: no driver docker") as string });
+    const strict = Buffer.from(JSON.stringify({ ...CHEAPEST, rules: { max_price_per_gb: 0.0005 } }));
+    await expect(spawn({ policy: strict })).rejects.toMatchObject({ code: "no-match", message: expect.stringContaining("cheapest") as string });
+  } finally {
+    await eligibility("eligible");
+    await maintenance(false);
+  }
+}, TEST_MS);
+
+test("logs: by stream, by allocation, and followed until the workload ends", async () => {
+  const flag = join(folder, "end");
+  const talk = shell(`echo out; echo err >&2; while [ ! -e ${flag} ]; do sleep 0.1; done; echo bye; exec sleep 600`);
+  const { id = "", allocation_id: allocation = "" } = await spawn({ image_ref: talk });
+  await eventually(async () => expect(await cli("cluster", "logs", "--id", id ?? "")).toEqual({ code: 0, stdout: "out\n", stderr: "err\n" }));
+  expect(await client(1).logs({ id: (allocation ?? "").slice(0, 8), stream: "stderr", task: "main" }, 10_000)).toMatchObject({ logs: "err\n", stdout: "", stderr: "err\n" });
+  await expect(client(1).logs({ id, task: "other" }, 10_000)).rejects.toMatchObject({ code: "not-found", message: expect.stringContaining("main") as string });
+
+  const chunks: LogChunk[] = [];
+  const following = (async () => {
+    for await (const chunk of client(2).follow({ id }, new AbortController().signal)) chunks.push(chunk);
+  })();
+  const said = (stream: string) => chunks.filter((chunk) => chunk.stream === stream).map(({ data }) => Buffer.from(data ?? []).toString()).join("");
+  await eventually(() => expect([said("stdout"), said("stderr")]).toEqual(["out\n", "err\n"]));
+  writeFileSync(flag, "");
+  await eventually(() => expect(said("stdout")).toBe("out\nbye\n"));
+  await client(0).stop(id ?? "", 60_000);
+  await following; // it ends by itself
+  expect(chunks.every((chunk) => chunk.allocation_id === allocation && chunk.task === "main")).toBe(true);
+}, TEST_MS);
+
+test("a workload that was never here is NOT_FOUND at once, and so is a foreign job", async () => {
+  const job = { ID: "foreign", Name: "foreign", Type: "batch", Datacenters: ["*"], TaskGroups: [{ Name: "g", Tasks: [{ Name: "t", Driver: "raw_exec", Config: { command: "/bin/true" } }] }] };
+  await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job: job }) });
+  for (const id of ["ibrl-0123456789abcdef0123", "0123abcd", "foreign"]) {
+    await expect(client(0).stop(id, 5_000)).rejects.toMatchObject({ code: "not-found" });
+    await expect(client(0).logs({ id }, 5_000)).rejects.toMatchObject({ code: "not-found" });
+    await expect(client(0).follow({ id }, AbortSignal.timeout(5_000)).next()).rejects.toMatchObject({ code: "not-found" });
+  }
+  expect(await nomad("/v1/job/foreign")).toMatchObject({ Stop: false });
+}, TEST_MS);
+
+test("over HTTP as the ancestor has it; a sidecar that does not place says who does", async () => {
+  const post = async (index: number, path: string, body: object) => {
+    const answer = await fetch(`http://${node(index).sidecar?.httpAddr ?? ""}${path}`, { method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${apiToken(node(index))}` }, body: JSON.stringify(body) });
+    return { status: answer.status, body: (await answer.json()) as { response?: Record<string, unknown>; error?: string } };
+  };
+  const spawned = await post(0, "/spawn", { cores: 1, memory: 32, image_ref: shell("echo over HTTP; sleep 600"), ports: { 28_557: 80 }, dry_run: false, env: [] });
+  expect(spawned).toMatchObject({ status: 200, body: { response: { url: expect.stringMatching(/^http:\/\/127\.0\.0\.\d:28557$/) as string } } });
+  const id = String(spawned.body.response?.["id"]);
+  await eventually(async () => expect((await post(2, `/logs?id=${id}`, {})).body.response?.["logs"]).toBe("over HTTP\n"));
+  const got = await fetch(`http://${node(1).sidecar?.httpAddr ?? ""}/logs?id=${id}`, { headers: { authorization: `Bearer ${apiToken(node(1))}` } });
+  expect(await got.json()).toMatchObject({ response: { logs: "over HTTP\n" } });
+  expect(await post(2, `/stop?id=${id}`, {})).toMatchObject({ status: 409, body: { error: expect.stringMatching(/--placer.*node-1 \(127\.0\.0\.1\)/) as string } });
+  expect(await post(1, `/stop?id=${id}`, {})).toMatchObject({ status: 200, body: { response: { name: expect.stringMatching(/^node-/) as string } } });
+  expect(await post(0, "/spawn", { cores: 1, memory: 32, image_ref: "nginx", ports: { 70_000: 80 } })).toMatchObject({ status: 400, body: { error: expect.stringMatching(/ports.*65535/) as string } });
+}, TEST_MS);
+
+(EXEC_RUNS ? test : test.skip)("exec runs in its own file system, as nobody (needs root on Linux)", async () => {
+  const { id = "", status } = await spawn({ image_ref: shell("cat /proc/self/status /etc/hostname; sleep 600", "exec") });
+  expect(status).toBe("running");
+  await eventually(async () => {
+    const { stdout, stderr } = await client(0).logs({ id }, 10_000);
+    expect([stdout, stderr]).toEqual([expect.stringMatching(/^Uid:\t65534\t/m), expect.stringContaining("/etc/hostname")]);
+  });
+  await client(0).stop(id ?? "", 60_000);
+}, TEST_MS);
+
+test.each(["docker", "podman", "java", "qemu"] as const)("the job for the %s driver is valid to Nomad, and its plan lacks the driver alone", async (driver) => {
+  const reference = readReference(driver === "docker" ? "nginx:1.27?arg=-g" : driver === "podman" ? "podman://docker.io/library/nginx:1.27" : `${driver}:///opt/thing`);
+  const order = readSpawn({ image_ref: "x", cores: 1, memory: 64, ports: { 8080: 80 }, dynamic_ports: [81], env: ["A=b"] }, () => `plan-${driver}`);
+  const source = { requestId: order.requestId, decisionId: "0".repeat(32), generation: 1, imageRef: "x", cores: 1, memoryMb: 64, ports: order.ports, allowOverlap: false };
+  const template = loadTemplates(join(projectRoot(), "nomad/templates")).get(driver) as JsonObject;
+  const job = jobOf({ template, reference, order, meta: { source, orderHash: "x" }, node: "node-1", stopOnClientAfterMs: 30_000 });
+  const validated = await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/validate/job`, { method: "POST", body: JSON.stringify({ Job: job }) });
+  expect(await validated.json()).toMatchObject({ DriverConfigValidated: true, ValidationErrors: null, Error: "" });
+  const plan = await (await createNomadJobs(nomadSettingsFrom({ NOMAD_ADDR: node(0).nomad?.httpUrl }))).plan(job);
+  // Where this machine has the driver, the plan holds.
+  expect([[], ["missing drivers"]]).toContainEqual(plan.problems);
+}, TEST_MS);
+
+test("while Nomad does not answer a spawn is UNAVAILABLE before its deadline; repeated afterwards it is one job", async () => {
+  node(0).nomad?.pause();
+  try {
+    await expect(spawn({ request_id: "later" }, 0, 2_000)).rejects.toMatchObject({ code: "unavailable", message: expect.stringContaining("deadline") as string });
+  } finally {
+    node(0).nomad?.resume();
+  }
+  const { id = "" } = await eventually(() => spawn({ request_id: "later" }, 1));
+  expect((await spawn({ request_id: "later" })).id).toBe(id);
+  expect(await allocations(id ?? "")).toHaveLength(1);
+  await client(0).stop(id ?? "", 60_000);
+}, TEST_MS);
+
+test("a sidecar killed between registering and answering leaves a job that the same request finds", async () => {
+  const lost = spawn({ request_id: "killed" }, 1).catch((error: unknown) => error);
+  await eventually(async () => expect((await jobs()).some(({ Status }) => Status !== "dead")).toBe(true), { everyMs: 10 });
+  node(1).sidecar?.kill();
+  await lost;
+  const { id = "", node: at } = await spawn({ request_id: "killed" }, 0);
+  expect(at).toBe("node-1");
+  expect(await allocations(id ?? "")).toHaveLength(1);
+  expect((await jobs()).filter(({ Status }) => Status !== "dead")).toMatchObject([{ ID: id }]);
+}, TEST_MS);
