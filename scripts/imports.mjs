@@ -25,7 +25,9 @@ const EXCEPTIONS = {
   "src/sidecar/main.ts": ["src/sidecar/placement", "src/sidecar/consul", "src/sidecar/nomad", "src/sidecar/readings", "src/sidecar/probe", "src/sidecar/api", "src/sidecar/state"],
   "src/sidecar/publisher.ts": ["src/sidecar/state"],
   "src/sidecar/sealer.ts": ["src/sidecar/state"],
+  "src/sidecar/key-rotator.ts": ["src/sidecar/state"],
   "src/commands/probe.ts": ["src/sidecar/probe"],
+  "src/commands/reading/state-folder.ts": ["src/sidecar/state"],
   "src/commands/reading/source.ts": ["src/sidecar/consul"],
 };
 

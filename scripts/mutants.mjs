@@ -9,6 +9,8 @@ const envelope = "build/src/beacon/envelope.js";
 const keys = "build/src/beacon/keys.js";
 const registry = "build/src/beacon/registry.js";
 const pins = "build/src/beacon/pins.js";
+const rotation = "build/src/beacon/rotation.js";
+const chain = "build/src/beacon/rotation-chain.js";
 const codec = "build/src/beacon/codec.js";
 
 /** [file, what the code says, what the mutant says] */
@@ -46,10 +48,29 @@ const MUTANTS = [
   [registry, "monoMs <= entry.expiresMs", "true"],
   [registry, "Math.min(record.validityMs, record.validityMs - verified.ageMs)", "record.validityMs"],
   [pins, "pin !== undefined && pin.publicKey !== publicKeyHex", "false"],
+  [pins, "pin?.formerKeys?.includes(publicKeyHex) === true", "false"],
+  [pins, "pin !== undefined && fork !== undefined", "false"],
+  [pins, "chainFrom(held.publicKey, own, held.formerKeys)", "chainFrom(held.publicKey, rotations, held.formerKeys)"],
+  [registry, 'if (pin.kind === "superseded-key")', "if (false)"],
+  [rotation, "if (!byOld.ok)", "if (false)"],
+  [rotation, "if (!byNew.ok)", "if (false)"],
+  [rotation, "record.node !== place.node ||", "false ||"],
+  [rotation, "|| record.datacenter !== place.datacenter", ""],
+  [rotation, "Buffer.compare(encodeRotation(record), encodeRotation(byNew.signed.record)) !== 0", "false"],
+  [rotation, "byOld.signed.key.hex !== record.oldKey ||", "false ||"],
+  [rotation, "|| byNew.signed.key.hex !== record.newKey", ""],
+  [rotation, "if (oldKey === newKey)", "if (false)"],
+  [chain, "&& given.includes(oldKey)", ""],
+  [chain, "rotation.epoch > epoch && !seen", "!seen"],
+  [chain, "&& !seen.has(rotation.newKey)", ""],
+  [chain, "if (other !== undefined)", "if (false)"],
+  [chain, "rotation.epoch < epoch", "true"],
+  [chain, "|| forkAt(step.oldKey, rotations) !== undefined", ""],
+  [chain, "step.oldKey === key ||", ""],
   [pins, "namesake !== undefined && namesake.publicKey !== publicKeyHex", "false"],
 ];
 
-const TESTS = ["envelope", "codec", "keys", "ed25519-table", "registry", "intake"].map((name) => `build/test/unit/${name}.test.js`);
+const TESTS = ["envelope", "codec", "keys", "ed25519-table", "registry", "rotation", "intake"].map((name) => `build/test/unit/${name}.test.js`);
 const jest = () =>
   spawnSync(
     process.execPath,

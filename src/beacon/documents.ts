@@ -4,6 +4,7 @@
  */
 import type { Verified } from "./envelope.js";
 import type { Beacon, NodeState } from "./record.js";
+import type { KeyRotation } from "./rotation.js";
 
 export const SERVICE_NAME = "ibrl-beacon";
 export const EVENT_NAME = "ibrl";
@@ -30,6 +31,13 @@ export function pinKey(datacenter: string, node: string): string {
 
 export function allowListKey(datacenter: string): string {
   return `${KV_ROOT}/trust/${datacenter}/allow-list`;
+}
+export function rotationsPrefix(datacenter: string): string {
+  return `${KV_ROOT}/rotations/${datacenter}/`;
+}
+/** Both branches of a fork have a place of their own, so that every reader sees both. */
+export function rotationKey({ datacenter, node, epoch, newKey }: KeyRotation): string {
+  return `${rotationsPrefix(datacenter)}${node}/${String(epoch)}-${newKey.slice(0, 16)}`;
 }
 
 /** Consul allows 512 characters for a meta value: base64 of the largest beacon (350 bytes) has 468. */

@@ -27,6 +27,12 @@ export function beaconId(publicKey: Uint8Array): string {
   return Buffer.from(publicKey.subarray(0, 8)).toString("hex");
 }
 
+/** SubjectPublicKeyInfo in PEM, as OpenSSL reads it. Throws where the bytes are no ed25519 key. */
+export function publicKeyPem(publicKey: Uint8Array): string {
+  const der = Buffer.concat([SPKI_PREFIX, publicKey]);
+  return createPublicKey({ key: der, format: "der", type: "spki" }).export({ format: "pem", type: "spki" }).toString();
+}
+
 /** Everything but torsion, in a fraction of a millisecond. Null when nothing is wrong so far. */
 function encodingFault(key: Uint8Array): Exclude<KeyFault, "torsion"> | null {
   if (key.length !== KEY_BYTES) return "not-32-bytes";

@@ -2,10 +2,13 @@
  * Pins: which key speaks for which node. A pin is learned once, from the cluster's KV or from the first verified
  * record (trust on first use), and kept; another key for the same node is a conflict until somebody settles it.
  * Consul's ACLs have no create-only right, so a pin in KV can be rewritten by its writer: the pins that this
- * reader has seen before (its own disk) come first. Pure; storage is the caller's.
+ * reader has seen before (its own disk) come first. A pin moves only along the node's own rotations (rotation.ts), and
+ * remembers the keys it came by: the first of them names the node's identity. Pure; storage is the caller's.
  */
 import { beaconId, KEY_BYTES } from "./keys.js";
 import { NAME_RULE } from "./record.js";
+import type { Rotation } from "./rotation.js";
+import { chainFrom, forkAt, keysBefore } from "./rotation-chain.js";
 
 /** `cluster`: read from KV; `first-use`: from the first verified record that this reader saw. */
 export type PinOrigin = "cluster" | "first-use";
@@ -16,6 +19,16 @@ export interface Pin {
   /** Lower-case hex of the whole key. */
   publicKey: string;
   origin: PinOrigin;
+  /** Keys that the node rotated away, oldest first. */
+  formerKeys?: readonly string[];
+}
+
+/** What verified rotations did to the pins. */
+export interface Followed {
+  /** Pins that moved to another key. */
+  moved: Pin[];
+  /** Two rotations of one key of a pinned node. */
+  forks: (readonly [Rotation, Rotation])[];
 }
 
 export type PinVerdict =
@@ -26,6 +39,8 @@ export type PinVerdict =
   /** Open mode: nothing says whose the key is. */
   | { kind: "open" }
   | { kind: "pin-conflict"; pinned: string; found: string }
+  | { kind: "superseded-key"; current: string }
+  | { kind: "forked"; pinned: string; to: readonly [string, string] }
   | { kind: "id-collision"; pinned: string; node: string };
 
 /** What the registry asks of a key: the pins alone, or with the operator's list and the mode (trust-policy.ts). */
@@ -42,6 +57,10 @@ export class PinBook implements PinJudge {
   /** Nodes whose KV pin names another key than the one held, or (null) is gone: shown, and never followed. */
   readonly #disputed = new Map<string, string | null>();
   #version = 0;
+  /** Nodes whose pinned key was rotated to two keys: neither is followed, and the key is given up. */
+  readonly #forked = new Map<string, readonly [Rotation, Rotation]>();
+  /** Each key of a chain to the chain's first. */
+  readonly #first = new Map<string, string>();
 
   /** `onLearned` persists; it is called for each new pin. */
   constructor(
@@ -54,6 +73,9 @@ export class PinBook implements PinJudge {
   /** What the held pins say of a key that claims to speak for a node. */
   judge(node: string, datacenter: string, publicKeyHex: string): PinVerdict {
     const pin = this.#byNode.get(place(node, datacenter));
+    if (pin?.formerKeys?.includes(publicKeyHex) === true) return { kind: "superseded-key", current: pin.publicKey };
+    const fork = this.#forked.get(place(node, datacenter));
+    if (pin !== undefined && fork !== undefined) return { kind: "forked", pinned: pin.publicKey, to: [fork[0].newKey, fork[1].newKey] };
     if (pin !== undefined && pin.publicKey !== publicKeyHex) {
       return { kind: "pin-conflict", pinned: pin.publicKey, found: publicKeyHex };
     }
@@ -73,16 +95,59 @@ export class PinBook implements PinJudge {
       if (held === undefined) {
         this.#hold(pin);
         learned = true;
-      } else if (held.publicKey !== pin.publicKey) this.#dispute(at, pin.publicKey);
+      } else if (held.formerKeys?.includes(pin.publicKey) === true) this.#settle(at); // KV has not moved yet
+      else if (held.publicKey !== pin.publicKey) this.#dispute(at, pin.publicKey);
       else {
-        if (this.#disputed.delete(at)) this.#version += 1;
+        this.#settle(at);
         if (held.origin === "first-use" && pin.origin === "cluster") {
-          this.#hold(pin);
+          this.#hold({ ...held, origin: "cluster" });
           learned = true;
         }
       }
     }
     if (learned) this.onLearned(this.all());
+  }
+
+  /** Moves each pin along the node's rotations to the end of their chain, and no further than a fork. */
+  follow(rotations: readonly Rotation[]): Followed {
+    const followed: Followed = { moved: [], forks: [] };
+    const places = new Map<string, Rotation[]>();
+    for (const rotation of rotations) {
+      const at = place(rotation.node, rotation.datacenter);
+      places.set(at, [...(places.get(at) ?? []), rotation]);
+    }
+    let changed = false;
+    for (const [at, own] of places) {
+      const held = this.#byNode.get(at);
+      if (held === undefined) continue;
+      const { steps, fork } = chainFrom(held.publicKey, own, held.formerKeys);
+      const end = steps.at(-1)?.newKey ?? held.publicKey;
+      const formerKeys = [...(held.formerKeys ?? keysBefore(held.publicKey, own)), ...steps.map(({ oldKey }) => oldKey)];
+      if (fork === undefined ? this.#forked.delete(at) : this.#forked.get(at)?.[0].newKey !== fork[0].newKey) this.#version += 1;
+      if (fork !== undefined) this.#forked.set(at, fork);
+      for (const key of [...formerKeys, end]) {
+        const pair = forkAt(key, own);
+        if (pair !== undefined) followed.forks.push(pair);
+      }
+      if (formerKeys.length === (held.formerKeys?.length ?? 0)) continue;
+      const pin: Pin = { ...held, publicKey: end, formerKeys };
+      this.#hold(pin);
+      changed = true;
+      if (steps.length > 0) followed.moved.push(pin);
+      if (this.#disputed.get(at) === end) this.#settle(at);
+    }
+    if (changed) this.onLearned(this.all());
+    return followed;
+  }
+
+  /** Whether the node's pin came from this key, along rotations that were verified. */
+  cameFrom(node: string, datacenter: string, publicKeyHex: string): boolean {
+    return this.#byNode.get(place(node, datacenter))?.formerKeys?.includes(publicKeyHex) === true;
+  }
+
+  /** The first key of the chain that a key belongs to: what outlives a rotation, such as reputation, is kept by it. */
+  lineage(publicKeyHex: string): string {
+    return this.#first.get(publicKeyHex) ?? publicKeyHex;
   }
 
   /**
@@ -112,7 +177,7 @@ export class PinBook implements PinJudge {
 
   /** Another set of pins, as an operator edited it: what is not among them is forgotten. */
   replace(pins: Iterable<Pin>): void {
-    for (const map of [this.#byNode, this.#byId, this.#disputed]) map.clear();
+    for (const map of [this.#byNode, this.#byId, this.#disputed, this.#forked, this.#first]) map.clear();
     for (const pin of pins) this.#hold(pin);
   }
 
@@ -123,6 +188,10 @@ export class PinBook implements PinJudge {
 
   all(): Pin[] {
     return [...this.#byNode.values()];
+  }
+
+  #settle(at: string): void {
+    if (this.#disputed.delete(at)) this.#version += 1;
   }
 
   #dispute(at: string, found: string | null): void {
@@ -136,6 +205,8 @@ export class PinBook implements PinJudge {
     this.#byNode.set(place(pin.node, pin.datacenter), pin);
     // The first holder of an 8-byte ID keeps it.
     if (!this.#byId.has(shortId(pin.publicKey))) this.#byId.set(shortId(pin.publicKey), pin);
+    const chain = [...(pin.formerKeys ?? []), pin.publicKey];
+    for (const key of chain) this.#first.set(key, chain[0] as string);
   }
 }
 

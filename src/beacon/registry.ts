@@ -189,6 +189,10 @@ export class Registry {
         return { trust: "unverified", detail: "open mode: well signed, and nothing says that the key is the node's" };
       case "unlisted":
         return { trust: "unlisted", detail: pin.detail };
+      case "superseded-key": // nothing newer was said yet by the key that took its place
+        return { trust: held?.trust ?? "unverified", detail: held?.detail };
+      case "forked":
+        return { trust: "equivocation", detail: detailOf(verified, pin) };
       case "pin-conflict":
       case "id-collision": // held from before the pins or the list changed
         return { trust: pin.kind, detail: detailOf(verified, pin) };
@@ -202,19 +206,22 @@ export class Registry {
   }
 
   #refusedByPin(verified: Verified<Beacon>, pin: PinVerdict, monoMs: number): Rejection | null {
-    if (pin.kind !== "pin-conflict" && pin.kind !== "id-collision") return null;
+    if (pin.kind === "unknown" || pin.kind === "pinned" || pin.kind === "unlisted" || pin.kind === "open") return null;
     const { node } = verified.record;
+    // What it said while the key was its own stands until the new key speaks, or until it is over its age.
+    if (pin.kind === "superseded-key") return reject("superseded-key", `${node} rotated this key away; it speaks by ${pin.current}`);
+    const reason = pin.kind === "forked" ? "equivocation" : pin.kind;
     const detail = detailOf(verified, pin);
     if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(verified.key.hex)) {
       this.#quarantined.set(verified.key.hex, {
         node,
         publicKey: verified.key.hex,
-        reason: pin.kind,
+        reason,
         detail,
         sinceMs: monoMs,
       });
     }
-    return reject(pin.kind, detail);
+    return reject(reason, detail);
   }
 }
 
@@ -231,6 +238,7 @@ function passes(entry: Entry, filter: Filter, monoMs: number, reputationOf: (hex
 }
 
 function detailOf({ record, key }: Verified<Beacon>, pin: Extract<PinVerdict, { pinned: string }>): string {
+  if (pin.kind === "forked") return `key ${pin.pinned} of ${record.node} was rotated to two keys, ${pin.to[0]} and ${pin.to[1]}`;
   return pin.kind === "pin-conflict"
     ? `${record.node} is pinned to key ${pin.pinned}; this record is signed by ${pin.found}`
     : `key ${key.hex} has the 8-byte ID of ${pin.node}'s key ${pin.pinned}`;

@@ -17,6 +17,7 @@ export const REJECT_REASONS = [
   "superseded", // an older record than the one held
   "equivocation", // same epoch and sequence, other bytes
   "pin-conflict", // another key is pinned for the node
+  "superseded-key", // the node rotated this key away
   "id-collision", // another key has the same 8-byte ID
 ] as const;
 

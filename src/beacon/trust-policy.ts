@@ -28,6 +28,9 @@ export class TrustPolicy implements PinJudge {
     if (listed === undefined) {
       return this.mode === "allow-list" ? { kind: "unlisted", detail: this.#whyUnlisted(node, datacenter) } : this.pins.judge(node, datacenter, publicKeyHex);
     }
+    const pin = this.pins.judge(node, datacenter, publicKeyHex);
+    // The listed key vouched for the one that took its place.
+    if (this.pins.cameFrom(node, datacenter, listed)) return pin.kind === "pinned" ? { kind: "pinned", origin: "operator" } : pin;
     return listed === publicKeyHex ? { kind: "pinned", origin: "operator" } : { kind: "pin-conflict", pinned: listed, found: publicKeyHex };
   }
 

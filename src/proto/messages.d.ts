@@ -3735,5 +3735,92 @@ export namespace ibrl {
             /** Shape of a Policy. */
             type $Shape = ibrl.v1.Policy.$Properties;
         }
+
+        /**
+         * Properties of a KeyRotation.
+         * @deprecated Use ibrl.v1.KeyRotation.$Properties instead.
+         */
+        interface IKeyRotation extends ibrl.v1.KeyRotation.$Properties {
+        }
+
+        /** Represents a KeyRotation. */
+        class KeyRotation {
+
+            /**
+             * Constructs a new KeyRotation.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.KeyRotation.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** KeyRotation node. */
+            node: string;
+
+            /** KeyRotation datacenter. */
+            datacenter: string;
+
+            /** KeyRotation old_key. */
+            old_key: Uint8Array;
+
+            /** KeyRotation new_key. */
+            new_key: Uint8Array;
+
+            /** KeyRotation epoch. */
+            epoch: (number|Long);
+
+            /** KeyRotation issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /**
+             * Encodes the specified KeyRotation message. Does not implicitly {@link ibrl.v1.KeyRotation.verify|verify} messages.
+             * @param message KeyRotation message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.KeyRotation.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a KeyRotation message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.KeyRotation & ibrl.v1.KeyRotation.$Shape} KeyRotation
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.KeyRotation & ibrl.v1.KeyRotation.$Shape;
+        }
+
+        namespace KeyRotation {
+
+            /** Properties of a KeyRotation. */
+            interface $Properties {
+
+                /** KeyRotation node */
+                node?: (string|null);
+
+                /** KeyRotation datacenter */
+                datacenter?: (string|null);
+
+                /** KeyRotation old_key */
+                old_key?: (Uint8Array|null);
+
+                /** KeyRotation new_key */
+                new_key?: (Uint8Array|null);
+
+                /** KeyRotation epoch */
+                epoch?: (number|Long|null);
+
+                /** KeyRotation issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a KeyRotation. */
+            type $Shape = ibrl.v1.KeyRotation.$Properties;
+        }
     }
 }

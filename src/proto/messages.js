@@ -10301,6 +10301,242 @@ export const ibrl = $root.ibrl = (() => {
             return Policy;
         })();
 
+        v1.KeyRotation = (function() {
+
+            /**
+             * Properties of a KeyRotation.
+             * @typedef {Object} ibrl.v1.KeyRotation.$Properties
+             * @property {string|null} [node] KeyRotation node
+             * @property {string|null} [datacenter] KeyRotation datacenter
+             * @property {Uint8Array|null} [old_key] KeyRotation old_key
+             * @property {Uint8Array|null} [new_key] KeyRotation new_key
+             * @property {number|Long|null} [epoch] KeyRotation epoch
+             * @property {number|Long|null} [issued_at_ms] KeyRotation issued_at_ms
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a KeyRotation.
+             * @memberof ibrl.v1
+             * @interface IKeyRotation
+             * @augments ibrl.v1.KeyRotation.$Properties
+             * @deprecated Use ibrl.v1.KeyRotation.$Properties instead.
+             */
+
+            /**
+             * Shape of a KeyRotation.
+             * @typedef {ibrl.v1.KeyRotation.$Properties} ibrl.v1.KeyRotation.$Shape
+             */
+
+            /**
+             * Constructs a new KeyRotation.
+             * @memberof ibrl.v1
+             * @classdesc Represents a KeyRotation.
+             * @constructor
+             * @param {ibrl.v1.KeyRotation.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const KeyRotation = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * KeyRotation node.
+             * @member {string} node
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.node = "";
+
+            /**
+             * KeyRotation datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.datacenter = "";
+
+            /**
+             * KeyRotation old_key.
+             * @member {Uint8Array} old_key
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.old_key = $util.newBuffer([]);
+
+            /**
+             * KeyRotation new_key.
+             * @member {Uint8Array} new_key
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.new_key = $util.newBuffer([]);
+
+            /**
+             * KeyRotation epoch.
+             * @member {number|Long} epoch
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.epoch = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * KeyRotation issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.KeyRotation
+             * @instance
+             */
+            KeyRotation.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified KeyRotation message. Does not implicitly {@link ibrl.v1.KeyRotation.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.KeyRotation
+             * @static
+             * @param {ibrl.v1.KeyRotation.$Properties} message KeyRotation message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            KeyRotation.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.old_key != null && $Object.hasOwnProperty.call(message, "old_key") && message.old_key.length)
+                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.old_key);
+                if (message.new_key != null && $Object.hasOwnProperty.call(message, "new_key") && message.new_key.length)
+                    writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.new_key);
+                if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.epoch);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.issued_at_ms);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a KeyRotation message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.KeyRotation
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.KeyRotation & ibrl.v1.KeyRotation.$Shape} KeyRotation
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            KeyRotation.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.KeyRotation();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.old_key = value;
+                            else
+                                delete message.old_key;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.new_key = value;
+                            else
+                                delete message.new_key;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.epoch = value;
+                            else
+                                delete message.epoch;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return KeyRotation;
+        })();
+
         return v1;
     })();
 

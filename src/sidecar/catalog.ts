@@ -4,10 +4,11 @@
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { META_SEALED, pinsPrefix, SERVICE_NAME } from "../beacon/documents.js";
-import { parsePin, type Pin, type PinBook } from "../beacon/pins.js";
+import { type Followed, parsePin, type Pin, type PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
 import type { BlockingOptions, ConsulApi, Read, ReadOptions, ServiceInstance } from "./consul-api.js";
 import type { Intake } from "./intake.js";
+import type { RotationReader } from "./rotation-reader.js";
 import { whole } from "./whole-read.js";
 
 /** A pin is some 200 bytes; what is larger is not one. */
@@ -41,21 +42,24 @@ export async function takeIn(instances: readonly ServiceInstance[], datacenter: 
   }
 }
 
-/** The pins in KV against the book. Rejects with ConsulError. */
+/** The pins in KV against the book, and the book along the rotations. Rejects with ConsulError. */
 export async function learnPins(
   consul: Pick<ConsulApi, "kvList">,
   datacenter: string,
-  pins: PinBook,
+  { pins, rotations }: { pins: PinBook; rotations: RotationReader },
   options: ReadOptions = {},
-): Promise<void> {
+): Promise<Followed> {
   let read = await readPins(consul, datacenter, options);
   if (pins.gone(datacenter, read.pins).length > 0) {
     // A server behind the others has not heard of a young pin: what is gone is gone where the leader says so.
     read = await readPins(consul, datacenter, { ...options, consistency: "consistent" });
   }
+  // After the pins: a node writes its rotation before its new pin.
+  const steps = await rotations.read(consul, datacenter, options);
   // What the token may not read is not gone.
   if (read.isWhole) pins.compare(datacenter, read.pins);
   else pins.learn(read.pins);
+  return pins.follow(steps);
 }
 
 /** `isWhole` is false where the token may not read all of them. Rejects with ConsulError. */

@@ -30,7 +30,7 @@ export interface Place {
 }
 
 /** Verdicts on the key, which another pin or another list changes. */
-const TRUST_BOUND: ReadonlySet<RejectReason> = new Set(["pin-conflict", "id-collision"]);
+const TRUST_BOUND: ReadonlySet<RejectReason> = new Set(["pin-conflict", "id-collision", "superseded-key"]);
 /** Verdicts that only time can change: the same bytes are looked at again. */
 const TIME_BOUND: ReadonlySet<RejectReason> = new Set(["issued-in-future"]);
 
@@ -73,7 +73,8 @@ export class Intake {
     } else {
       if (!TIME_BOUND.has(admission.reason)) this.#remember(id, admission);
       // An older copy at a slower carrier is how carriers are, and says nothing against the node.
-      if (place.node !== undefined && admission.reason !== "superseded") this.#lastRejection.set(place.node, admission);
+      const { reason } = admission;
+      if (place.node !== undefined && reason !== "superseded" && reason !== "superseded-key") this.#lastRejection.set(place.node, admission);
       this.observer.rejected(place.carrier, place.node, admission);
     }
     return admission;

@@ -53,14 +53,17 @@ import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settin
 import { StampRunner } from "./probe/stamp-runner.js";
 import { PolicyTelemetry } from "./policy-telemetry.js";
 import { ProbeTelemetry } from "./probe-telemetry.js";
+import { KeyRotator } from "./key-rotator.js";
+import { OwnPin } from "./own-pin.js";
 import { Probing } from "./probing.js";
 import { ReputationBook } from "./reputation-book.js";
+import { RotationReader } from "./rotation-reader.js";
 import { type OwnLinks, Sealer } from "./sealer.js";
 import { SettingsError, type SidecarSettings } from "./settings.js";
 import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { EpochCounter } from "./state/epoch.js";
-import { loadOrCreateIdentity } from "./state/identity.js";
+import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
 import { readDecisionList, writeDecisionList } from "./state/decision-list.js";
@@ -108,7 +111,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   });
 
   makeStateFolder(settings.stateDir);
-  const identity = loadOrCreateIdentity(settings.stateDir);
+  const identity = new NodeIdentity(loadOrCreateIdentity(settings.stateDir));
   const epoch = new EpochCounter(settings.stateDir);
   const pinFile = new PinFile(settings.stateDir);
   const pins = new PinBook(pinFile.read(), (all) => {
@@ -120,11 +123,14 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   });
 
   const keys = new KeyAdmission();
+  const rotator = new KeyRotator({ stateDir: settings.stateDir, identity, epoch, keys, pins, clock, logger });
   const lists = new AllowListBook(operators, keys);
   const policy = new TrustPolicy(settings.trustMode, pins, lists, () => clock.nowMs());
+  const ownKey = () => Buffer.from(identity.publicKey).toString("hex");
   const reputations = new ReputationBook({
     clock,
-    ownKey: Buffer.from(identity.publicKey).toString("hex"),
+    identityOf: (key) => pins.lineage(key),
+    ownKey,
     onOwn: (own) => {
       metrics.reputation.set(own?.score);
       metrics.reputationObservers.set(own?.observers);
@@ -144,8 +150,16 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
   const intake = new Intake(registry, keys, clock, telemetry.intake, judge, () => policy.version);
   const { probeBind } = settings;
+  const ownPin = new OwnPin({
+    consul,
+    publicKey: () => identity.publicKey,
+    rotations: () => rotator.rotations,
+    onConflict: (key, pinned) => telemetry.ownPinConflict(key, pinned),
+  });
   const publisher = new Publisher({
-    consul, clock, random, backoff, identity, epoch, keys, registry, pins,
+    consul, clock, random, backoff, epoch, keys, registry, pins,
+    pin: ownPin,
+    isOwnKey: (key) => rotator.isOwn(key),
     sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
     reader: new ThisNode({
       consul, nomad, clock, logger,
@@ -175,7 +189,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const probing = new Probing({
     runner,
     publicKey: Buffer.from(probeKeys.publicKey).toString("hex"),
-    ownKey: Buffer.from(identity.publicKey).toString("hex"),
+    ownKey,
     registry, clock,
     observer: probeTelemetry.probing,
     states: () => states.read(datacenter() ?? "", { consistency: "stale" }),
@@ -190,9 +204,10 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     choose: (choice) => choosePeers({ ...choice, count: settings.probePeers, seed: datacenter() ?? "" }),
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
   });
-  const datacenter = () => (publisher.self?.joined === true ? publisher.self.node.datacenter : undefined);
+  const datacenter = () => joinedAs(publisher)?.datacenter;
   const watcher = new Watcher({
     consul, clock, registry, pins, intake, datacenter,
+    rotations: new RotationReader(keys),
     backoff: backoff(),
     observer: telemetry.watch,
     minReadMs: () => publisher.cadence.catalogReadMs,
@@ -273,6 +288,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     });
     await Promise.all([
       publisher.run(signal),
+      rotator.run(settings.beatMs, { place: () => joinedAs(publisher), pin: ownPin, rekey: (change) => publisher.rekey(change) }, signal),
       watcher.run(signal),
       judge.run(signal),
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),
@@ -334,6 +350,10 @@ function ownLinks(probing: Probing): OwnLinks {
   const { contact } = probing;
   const links = probing.halves();
   return { ...(contact === undefined ? {} : { probe: contact }), ...(links.length === 0 ? {} : { links }) };
+}
+
+function joinedAs({ self }: Publisher): { node: string; datacenter: string } | undefined {
+  return self?.joined === true ? self.node : undefined;
 }
 
 function readyStatus(publisher: Publisher, watcher: Watcher, telemetry: Telemetry): ReadyStatus {

@@ -155,6 +155,7 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     },
     epoch: gauge("hypercore_ibrl_epoch", "Epoch of this node's records: raised at each start."),
     sequence: gauge("hypercore_ibrl_sequence", "Sequence of the record sealed last, within the epoch."),
+    rotationsFollowed: counter("hypercore_ibrl_rotations_followed_total", "Pins that moved along a key rotation of their node."),
     registrySweeps: counter("hypercore_ibrl_registry_sweeps_total", "Sweeps of the registry for records over their age."),
     registryExpired: counter("hypercore_ibrl_registry_expired_total", "Records that went over their validity without a newer one."),
     registryForgotten: counter("hypercore_ibrl_registry_forgotten_total", "Expired nodes dropped because Consul no longer knows them."),

@@ -90,7 +90,7 @@ export class Probing {
       /** Where to bind; undefined before the node joined. */
       bind: () => HostPort | undefined;
       advertiseAddr?: string;
-      ownKey: string;
+      ownKey: () => string;
       /** How many chunks of 16 probes a published half holds at most: enough that two ends' records meet. */
       chunks: () => number;
       ownCoordinate: () => Coordinate | undefined;
@@ -171,7 +171,7 @@ export class Probing {
   #believed(): Entry[] {
     return this.deps.registry
       .list({ verifiedOnly: false }, this.deps.clock.monoMs())
-      .filter(({ trust, verified }) => (isShown(trust) || trust === "expired") && verified.key.hex !== this.deps.ownKey);
+      .filter(({ trust, verified }) => (isShown(trust) || trust === "expired") && verified.key.hex !== this.deps.ownKey());
   }
 
   /** How many peers can be probed. */
@@ -188,7 +188,7 @@ export class Probing {
     const known = (alive.length * 2 >= reachable.length ? alive : reachable).map(({ contact }) => contact);
     const estimatesUs = new Map(known.flatMap(({ key, estimateUs: us }) => (us === undefined ? [] : [[key, us] as const])));
     const epoch = Math.floor(clock.nowMs() / DRAW_MS);
-    const chosen = new Set(choose({ self: ownKey, members: known.map(({ key }) => key), estimatesUs, epoch }));
+    const chosen = new Set(choose({ self: ownKey(), members: known.map(({ key }) => key), estimatesUs, epoch }));
     const probed = introduced ? known.filter(({ key }) => chosen.has(key)) : [];
     runner.setPeers(probed, known);
     observer.peers(probed, known.length);

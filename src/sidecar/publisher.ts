@@ -5,10 +5,10 @@
  *
  *   standalone --agent answers--> joined (pin, epoch above what the cluster remembers) --agent silent--> joined, degraded
  */
-import { EVENT_NAME, parseStateDocument, pinKey, stateDocument, stateKey } from "../beacon/documents.js";
+import { EVENT_NAME, parseStateDocument, stateDocument, stateKey } from "../beacon/documents.js";
 import { open, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
-import { formatPin, parsePin, type Pin, type PinBook } from "../beacon/pins.js";
+import type { PinBook } from "../beacon/pins.js";
 import type { Beacon, NodeState } from "../beacon/record.js";
 import type { Registry } from "../beacon/registry.js";
 import { type Cadence, type CadenceLimits, cadenceFor } from "./cadence.js";
@@ -17,11 +17,11 @@ import type { Self } from "./cluster-view.js";
 import { type AgentSelf, type ConsulApi, ConsulError } from "./consul-api.js";
 import type { NodeReader, Readings } from "./node-reader.js";
 import type { Plane } from "./metrics.js";
+import type { OwnPin } from "./own-pin.js";
 import { Registration } from "./registration.js";
 import type { OwnLinks, Sealed, Sealer } from "./sealer.js";
 import { beaconMovement, stateMoved } from "./significance.js";
 import type { EpochCounter } from "./state/epoch.js";
-import type { Identity } from "./state/identity.js";
 import { TokenBucket } from "./token-bucket.js";
 import { WrittenPlane, type WriteOutcome } from "./written-plane.js";
 import type { Backoff } from "./backoff.js";
@@ -33,7 +33,6 @@ export interface PublishObserver {
   joined(self: AgentSelf): void;
   consulAnswers(error: unknown): void;
   plane(plane: Plane, outcome: WriteOutcome, error?: unknown): void;
-  ownPinConflict(key: string, pinned: string): void;
   recordRefused(error: unknown): void;
 }
 
@@ -42,7 +41,9 @@ export interface PublisherDeps {
   clock: Clock;
   random: () => number;
   backoff: () => Backoff;
-  identity: Identity;
+  pin: OwnPin;
+  /** Whether a key is this node's, now or before it rotated. */
+  isOwnKey: (publicKeyHex: string) => boolean;
   epoch: EpochCounter;
   keys: KeyAdmission;
   sealer: Sealer;
@@ -121,6 +122,17 @@ export class Publisher {
     if (this.#self?.joined !== true) return;
     await this.#registration.deregister(signal);
     await this.deps.consul.kvDelete(stateKey(this.#self.node.node), { signal });
+  }
+
+  /** Changes the key between two records: nothing of the old one is under way then, and everything is due by the new one. */
+  async rekey(change: () => void): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay.values());
+    change();
+    this.#pinned = false;
+    this.#service.forget();
+    this.#kv.forget();
+    // Events name no reason for a new key: peers meet it in the catalog first.
+    this.#eventAtMs = this.deps.clock.monoMs() + 1.5 * this.deps.limits.beatMs;
   }
 
   async beat(signal: AbortSignal): Promise<void> {
@@ -209,7 +221,7 @@ export class Publisher {
     const document = value === null ? null : parseStateDocument(value);
     if (document === null) return;
     const opened = open(STATE, document.sealed, context);
-    if (opened.ok && Buffer.compare(opened.verified.key.bytes, this.deps.identity.publicKey) === 0) {
+    if (opened.ok && this.deps.isOwnKey(opened.verified.key.hex)) {
       this.deps.epoch.raiseAbove(opened.verified.record.epoch);
     }
   }
@@ -250,27 +262,18 @@ export class Publisher {
     this.#budget.setRate(this.#cadence.writesPerS, this.#cadence.writeBurst);
   }
 
-  /** Written once with cas=0, and again where it was deleted. A node whose pin names another key is told, and goes on: peers decide. */
   async #pin(signal: AbortSignal): Promise<void> {
     if (this.#self === undefined) return;
-    const { consul, identity, observer, pins } = this.deps;
+    const { pin, pins } = this.deps;
     const { node, datacenter } = this.#self.node;
     if (this.#pinned && !pins.isGone(node, datacenter)) return;
-    const key = pinKey(datacenter, node);
-    const publicKey = Buffer.from(identity.publicKey).toString("hex");
     try {
-      const own: Pin = { node, datacenter, publicKey, origin: "cluster" };
-      const written = await consul.kvPut(key, formatPin(own), { cas: "0", signal });
-      if (written) pins.learn([own]);
-      if (!written) {
-        const { value } = await consul.kvGet(key, { signal });
-        const pin = value === null ? null : parsePin(Buffer.from(value.value).toString("utf8"), { node, datacenter });
-        if (pin?.publicKey !== publicKey) observer.ownPinConflict(key, pin?.publicKey ?? "something that is no pin");
-      }
+      const own = await pin.publish({ node, datacenter }, signal);
+      if (own !== undefined) pins.learn([own]);
       this.#pinned = true;
-      observer.plane("pin", written ? "written" : "not-due");
+      this.deps.observer.plane("pin", own === undefined ? "not-due" : "written");
     } catch (error) {
-      if (!signal.aborted) observer.plane("pin", "failed", error);
+      if (!signal.aborted) this.deps.observer.plane("pin", "failed", error);
     }
   }
 

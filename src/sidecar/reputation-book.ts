@@ -18,7 +18,7 @@ export class ReputationBook {
       identityOf?: (key: string) => string;
       /** The score of this node changed, or who observes it. */
       onOwn?: (own: NodeView["reputation"]) => void;
-      ownKey: string;
+      ownKey: () => string;
     },
   ) {}
 
@@ -31,7 +31,7 @@ export class ReputationBook {
       this.#records = records;
       this.#latest = reputationsOf(states, identityOf === undefined ? {} : { identityOf });
       const scored = withReputations(views, this.#latest);
-      onOwn?.(scored.find(({ state }) => state?.key.hex === ownKey)?.reputation);
+      onOwn?.(scored.find(({ state }) => state?.key.hex === ownKey())?.reputation);
       return scored;
     }
     return withReputations(views, this.#latest);

@@ -164,6 +164,10 @@ export interface SettingSources {
   isRoot: boolean;
 }
 
+export function defaultStateDir(isRoot: boolean): string {
+  return isRoot ? "/var/lib/hypercore-ibrl" : join(homedir(), ".local/state/hypercore-ibrl");
+}
+
 /** Throws SettingsError naming the first source that is wrong. */
 export function resolveSettings(sources: SettingSources): SidecarSettings {
   refuseUnknownKeys(sources.file);
@@ -171,7 +175,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
   const text = (name: SettingName) => textOf(found.get(name));
   const number = (name: SettingName) => numberOf(found.get(name));
   const settings: SidecarSettings = {
-    stateDir: text("state-dir") ?? (sources.isRoot ? "/var/lib/hypercore-ibrl" : join(homedir(), ".local/state/hypercore-ibrl")),
+    stateDir: text("state-dir") ?? defaultStateDir(sources.isRoot),
     nodeName: text("node-name") ?? sources.hostname,
     capabilities: listOf(found.get("capability")),
     trustMode: text("trust-mode") as TrustMode,

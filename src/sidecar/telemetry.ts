@@ -30,6 +30,8 @@ export class Telemetry {
   readonly #watches: Record<"catalog" | "pins" | "events" | "list", HealthLog>;
   readonly #planes: Record<Plane, HealthLog>;
   #refusal = "";
+  /** Told once. */
+  readonly #forks = new Set<string>();
 
   constructor(private readonly deps: TelemetryDeps) {
     const health = (dependency: string) => new HealthLog({ dependency, logger: deps.logger, clock: deps.clock });
@@ -96,11 +98,6 @@ export class Telemetry {
         this.watchedPlane(plane, error);
       }
     },
-    ownPinConflict: (key, pinned) =>
-      this.deps.logger.error(
-        { key, pinned },
-        "another key is pinned for this node: peers will quarantine it until the old key is back, or an operator deletes the pin in KV and on each peer",
-      ),
     recordRefused: (error) => {
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== this.#refusal) this.deps.logger.error({ reason }, "this node's record cannot be sealed: nothing new is published");
@@ -112,6 +109,17 @@ export class Telemetry {
     catalogRead: (error) => this.watched("catalog", error),
     pinsRead: (error) => this.watched("pins", error),
     lastContact: (ms) => this.deps.metrics.catalogStaleness.set(ms === null ? undefined : ms / 1_000),
+    followed: ({ moved, forks }) => {
+      for (const { node, publicKey, formerKeys } of moved) {
+        this.deps.metrics.rotationsFollowed.inc();
+        this.deps.logger.info({ node, from: formerKeys?.at(-1), to: publicKey }, "a node rotated its key: the pin followed");
+      }
+      for (const [{ node, oldKey, newKey }, other] of forks) {
+        if (this.#forks.has(`${newKey} ${other.newKey}`)) continue;
+        this.#forks.add(`${newKey} ${other.newKey}`);
+        this.deps.logger.error({ node, key: oldKey, to: [newKey, other.newKey] }, "a node's key was rotated to two keys: whoever holds it signed both, and no pin follows");
+      }
+    },
     swept: (expired, forgotten) => {
       this.deps.metrics.registryExpired.inc(expired.length);
       this.deps.metrics.registryForgotten.inc(forgotten.length);
@@ -119,6 +127,13 @@ export class Telemetry {
       if (forgotten.length > 0) this.deps.logger.info({ nodes: forgotten }, "nodes were forgotten: Consul no longer knows them");
     },
   };
+
+  ownPinConflict(key: string, pinned: string): void {
+    this.deps.logger.error(
+      { key, pinned },
+      "another key is pinned for this node: peers will quarantine it until the old key is back, or an operator deletes the pin in KV and on each peer",
+    );
+  }
 
   readonly intake: IntakeObserver = {
     accepted: (carrier: Carrier, node, change) => {

@@ -2,14 +2,16 @@
  * The watch loop: one blocking query on the catalog side, user events, and the pins in KV; everything read goes
  * through the intake. Reads are spaced by the cadence, so that N sidecars do not cost the servers N².
  */
-import { EVENT_NAME } from "../beacon/documents.js";
-import type { PinBook } from "../beacon/pins.js";
+import { EVENT_NAME, META_SEALED } from "../beacon/documents.js";
+import { BEACON, keyIn } from "../beacon/envelope.js";
+import type { Followed, PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
 import type { Backoff } from "./backoff.js";
 import { learnPins, livenessOf, readInstances, takeIn } from "./catalog.js";
 import type { Clock } from "./clock.js";
 import { type ConsulApi, ConsulError, type Read, type ServiceInstance, type UserEvent } from "./consul-api.js";
 import type { Intake } from "./intake.js";
+import type { RotationReader } from "./rotation-reader.js";
 
 export interface WatchObserver {
   /** One outcome for each read: undefined, or why it failed. */
@@ -17,6 +19,8 @@ export interface WatchObserver {
   /** How old the answer may be, as the server says it. */
   lastContact(ms: number | null): void;
   pinsRead(error: unknown): void;
+  /** Pins moved along their nodes' rotations, or found a key that was rotated twice. */
+  followed(followed: Followed): void;
   swept(expired: readonly string[], forgotten: readonly string[]): void;
 }
 
@@ -27,6 +31,8 @@ export class Watcher {
   #sidecars: ReadonlyMap<string, boolean> = new Map();
   #filled = false;
   #pinsAtMs = Number.NEGATIVE_INFINITY;
+  /** By node: the text in its meta that was looked at for its key. */
+  readonly #looked = new Map<string, string>();
 
   constructor(
     private readonly deps: {
@@ -35,6 +41,7 @@ export class Watcher {
       backoff: Backoff;
       registry: Registry;
       pins: PinBook;
+      rotations: RotationReader;
       intake: Intake;
       observer: WatchObserver;
       datacenter: () => string | undefined;
@@ -76,6 +83,7 @@ export class Watcher {
         await this.#learnPins(datacenter, read.value, signal);
         await takeIn(read.value, datacenter, this.deps.registry, this.deps.intake);
         this.#sidecars = livenessOf(read.value);
+        for (const node of this.#looked.keys()) if (!this.#sidecars.has(node)) this.#looked.delete(node);
         this.#filled = true;
         backoff.reset();
         observer.catalogRead(undefined);
@@ -116,19 +124,30 @@ export class Watcher {
     return hasLost ? readInstances(this.deps.consul, plain) : read;
   }
 
-  /** Pins change once in a node's life: read when a node is new to us, and each heartbeat to notice a rewritten one. */
+  /** Pins change seldom: read when a node or its key is new to us, and each heartbeat to notice a rewritten one. */
   async #learnPins(datacenter: string, instances: readonly ServiceInstance[], signal: AbortSignal): Promise<void> {
-    const { clock, pins, observer, heartbeatMs } = this.deps;
-    const isNew = instances.some(({ node }) => !this.#sidecars.has(node));
+    const { consul, clock, pins, rotations, observer, heartbeatMs } = this.deps;
+    const isNew = instances.filter((instance) => this.#showsNewKey(instance, datacenter)).length > 0;
     if (!isNew && clock.monoMs() - this.#pinsAtMs < heartbeatMs()) return;
     try {
-      await learnPins(this.deps.consul, datacenter, pins, { consistency: "stale", signal });
+      const followed = await learnPins(consul, datacenter, { pins, rotations }, { consistency: "stale", signal });
       this.#pinsAtMs = clock.monoMs();
       observer.pinsRead(undefined);
+      observer.followed(followed);
     } catch (error) {
       if (signal.aborted || !(error instanceof ConsulError)) throw error;
       observer.pinsRead(error); // without them a new key is trusted on first use, as the mode says
     }
+  }
+
+  /** What the meta names, not verified: it says what to read, never what to believe. */
+  #showsNewKey({ node, meta }: ServiceInstance, datacenter: string): boolean {
+    const text = meta[META_SEALED] ?? "";
+    if (this.#looked.get(node) === text) return false;
+    this.#looked.set(node, text);
+    if (!this.#sidecars.has(node)) return true;
+    const key = keyIn(BEACON, Buffer.from(text, "base64"));
+    return key !== null && this.deps.pins.judge(node, datacenter, Buffer.from(key).toString("hex")).kind === "pin-conflict";
   }
 }
 

@@ -116,7 +116,7 @@ const ROUNDS: Missing[][] = [
   [{ rule: 'key "ibrl/v1/pins/', at: 1, refused: { "plane pin": 'key:write on "ibrl/v1/pins/dc1/node-2"' }, goOn: PLANES, atJoin: true }],
 ];
 
-test("the rounds have every rule of the policy once, but for the one that nothing calls yet", () => {
+test("the rounds have every rule of the policy once, but for the one that only a rotation of the key needs", () => {
   const covered = ROUNDS.flat().map(({ rule, at }) => rulesOf(nodeAt(at).name).findIndex((line) => line.startsWith(rule)));
   const uncovered = rulesOf("node-2").filter((_, i) => !covered.includes(i));
   expect(uncovered).toEqual([expect.stringContaining("ibrl/v1/rotations/")]);

@@ -14,7 +14,7 @@ const views = (n: number, received = 64): NodeView[] =>
 
 function bookOf() {
   const own: NodeView["reputation"][] = [];
-  return { own, book: new ReputationBook({ clock: systemClock, ownKey: keyOf(1), onOwn: (reputation) => own.push(reputation) }) };
+  return { own, book: new ReputationBook({ clock: systemClock, ownKey: () => keyOf(1), onOwn: (reputation) => own.push(reputation) }) };
 }
 
 test("views get the score that was computed here, and lose any other; who is not believed has none", () => {

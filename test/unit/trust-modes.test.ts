@@ -10,6 +10,7 @@ import { Intake } from "../../src/sidecar/intake.js";
 import { viewsOf } from "../../src/sidecar/views.js";
 import { BEACON } from "../../src/beacon/envelope.js";
 import { beacon, identity, NOW_MS, verifiedBeacon } from "../harness/records.js";
+import { rotation } from "../harness/rotations.js";
 
 const a = identity(1);
 const b = identity(2);
@@ -40,6 +41,17 @@ function reader(mode: TrustMode, pins: readonly Pin[] = []) {
 }
 
 describe("allow-list", () => {
+  test("the key that a listed one vouched for counts as listed; the listed one is given up", () => {
+    const { book, registry, allow, trust } = reader("allow-list", [pinOf("n1", a)]);
+    allow(1, { n1: a });
+    book.follow([rotation(1, 2, 13)]);
+    expect(registry.admit(verifiedBeacon({ node: "n1", epoch: 13 }, b), "meta", 0).ok).toBe(true);
+    expect(trust()).toEqual(["pinned", undefined]);
+    expect(registry.admit(n1(99), "event", 0)).toMatchObject({ reason: "superseded-key" });
+    allow(2, { n1: identity(3) }); // the operator's word is the last
+    expect(trust()[0]).toBe("pin-conflict");
+  });
+
   test("nobody is believed without a list, however well pinned", () => {
     const { registry, trust } = reader("allow-list", [pinOf("n1", a)]);
     expect(registry.admit(n1(1), "meta", 0).ok).toBe(true);

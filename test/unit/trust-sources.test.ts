@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ALLOW_LIST, type AllowList, AllowListBook, allowListDocument } from "../../src/beacon/allow-list.js";
-import { allowListKey, pinKey } from "../../src/beacon/documents.js";
+import { allowListKey, pinKey, rotationsPrefix } from "../../src/beacon/documents.js";
 import { openStatement, seal } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { formatPin, type Pin, PinBook } from "../../src/beacon/pins.js";
@@ -11,6 +11,7 @@ import { AllowListWatch } from "../../src/sidecar/allow-list-watch.js";
 import { Backoff } from "../../src/sidecar/backoff.js";
 import { learnPins } from "../../src/sidecar/catalog.js";
 import { type ConsulApi, ConsulError, type KvEntry, type ReadOptions } from "../../src/sidecar/consul-api.js";
+import { RotationReader } from "../../src/sidecar/rotation-reader.js";
 import { readOperatorKeys } from "../../src/sidecar/operator-keys.js";
 import { SettingsError, resolveSettings } from "../../src/sidecar/settings.js";
 import { makeStateFolder } from "../../src/sidecar/state/atomic-file.js";
@@ -33,7 +34,8 @@ describe("pins in KV", () => {
   /** What stale and consistent reads answer. */
   function consul(stale: KvEntry[], consistent = stale, filteredByAcl?: true) {
     const asked: (string | undefined)[] = [];
-    const kvList = async (_: string, options: ReadOptions = {}) => {
+    const kvList = async (prefix: string, options: ReadOptions = {}) => {
+      if (prefix === rotationsPrefix("dc1")) return { value: [], index: "1", lastContactMs: 0, knownLeader: true, oversized: [] };
       asked.push(options.consistency);
       const value = options.consistency === "consistent" ? consistent : stale;
       return { value, index: "1", lastContactMs: 0, knownLeader: true, oversized: [], ...(filteredByAcl === undefined ? {} : { filteredByAcl }) };
@@ -42,7 +44,7 @@ describe("pins in KV", () => {
   }
   const book = () => new PinBook([pin("n1", 1)]);
   const read = async (pins: PinBook, { api }: ReturnType<typeof consul>) => {
-    await learnPins(api, "dc1", pins, { consistency: "stale" });
+    await learnPins(api, "dc1", { pins, rotations: new RotationReader(new KeyAdmission()) }, { consistency: "stale" });
     return pins.dispute("n1", "dc1");
   };
 

@@ -12,6 +12,7 @@ import { learnPins, livenessOf, readInstances, takeIn } from "../catalog.js";
 import { systemClock } from "../clock.js";
 import type { ConsulApi } from "../consul-api.js";
 import { Intake } from "../intake.js";
+import { RotationReader } from "../rotation-reader.js";
 import { StateReader } from "../state-reader.js";
 import { viewsOf } from "../views.js";
 import { whole } from "../whole-read.js";
@@ -33,7 +34,7 @@ export async function readCluster(
   const [nodes, instances, , states] = await Promise.all([
     whole(consul.nodes(call), "catalog.nodes", "node:read"),
     readInstances(consul, call),
-    learnPins(consul, datacenter, pins, call),
+    learnPins(consul, datacenter, { pins, rotations: new RotationReader(keys) }, call),
     new StateReader(consul, keys, systemClock).read(datacenter, call),
   ]);
   onProgress(`verifying ${String(instances.value.length)} beacons`);

@@ -46,6 +46,16 @@ export function writeAtomically(path: string, content: string, options: { exclus
   }
 }
 
+/** Puts a file that is on the disk in the place of another: one or the other is at the path, also after a power cut. Throws StateError. */
+export function replaceAtomically(from: string, path: string, fs: FileSystem = nodeFs): void {
+  try {
+    fs.renameSync(from, path);
+    syncFolder(dirname(path), fs);
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
 /** link(2) refuses an existing name where rename(2) would replace it. */
 function linkAsNew(from: string, to: string, fs: FileSystem): boolean {
   try {

@@ -18,7 +18,7 @@ export class EpochCounter {
     private readonly stateDir: string,
     private readonly fs?: FileSystem,
   ) {
-    this.#epoch = this.#read() + 1;
+    this.#epoch = readEpoch(stateDir, fs) + 1;
     this.persist();
   }
 
@@ -49,22 +49,23 @@ export class EpochCounter {
     const content = JSON.stringify({ v: 1, epoch: this.#epoch, sequence: this.#sequence });
     writeAtomically(join(this.stateDir, EPOCH_FILE), `${content}\n`, {}, this.fs);
   }
+}
 
-  #read(): number {
-    const path = join(this.stateDir, EPOCH_FILE);
-    const content = readPrivate(path, this.fs);
-    if (content === null) return 0;
-    try {
-      const { v, epoch } = JSON.parse(content) as Record<string, unknown>;
-      if (v === 1 && Number.isSafeInteger(epoch) && (epoch as number) >= 0) return epoch as number;
-    } catch {
-      // named below
-    }
-    throw new StateError(
-      "content",
-      path,
-      "is not an epoch file",
-      "Remove it: the epoch is then taken from the node's last record in Consul.",
-    );
+/** The epoch on the disk, which the last start spoke in; 0 where there was none. Throws StateError. */
+export function readEpoch(stateDir: string, fs?: FileSystem): number {
+  const path = join(stateDir, EPOCH_FILE);
+  const content = readPrivate(path, fs);
+  if (content === null) return 0;
+  try {
+    const { v, epoch } = JSON.parse(content) as Record<string, unknown>;
+    if (v === 1 && Number.isSafeInteger(epoch) && (epoch as number) >= 0) return epoch as number;
+  } catch {
+    // named below
   }
+  throw new StateError(
+    "content",
+    path,
+    "is not an epoch file",
+    "Remove it: the epoch is then taken from the node's last record in Consul.",
+  );
 }

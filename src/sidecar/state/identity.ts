@@ -17,18 +17,51 @@ export interface Identity {
   created: boolean;
 }
 
+/** The identity that everybody holds who signs: a rotation replaces what is behind it, between two records. */
+export class NodeIdentity implements Identity {
+  #current: Identity;
+
+  constructor(first: Identity) {
+    this.#current = first;
+  }
+
+  replace(next: Identity): void {
+    this.#current = next;
+  }
+
+  get privateKey(): KeyObject {
+    return this.#current.privateKey;
+  }
+  get publicKey(): Uint8Array {
+    return this.#current.publicKey;
+  }
+  get beaconId(): string {
+    return this.#current.beaconId;
+  }
+  get created(): boolean {
+    return this.#current.created;
+  }
+}
+
 /** PKCS #8 PEM, 0600: `openssl pkey -in identity.pem -pubout` reads it. */
 export const IDENTITY_FILE = "identity.pem";
 
-/** Throws StateError with the file and the fix. */
-export function loadOrCreateIdentity(stateDir: string, fs?: FileSystem): Identity {
-  const path = join(stateDir, IDENTITY_FILE);
-  const existing = readPrivate(path, fs);
-  if (existing !== null) return identityOf(existing, path, false);
+/** The key in a file; null where there is none. Throws StateError with the file and the fix. */
+export function readIdentity(stateDir: string, file: string = IDENTITY_FILE, fs?: FileSystem): Identity | null {
+  const path = join(stateDir, file);
+  const content = readPrivate(path, fs);
+  return content === null ? null : identityOf(content, path, false);
+}
+
+/** Throws StateError with the file and the fix. `file`: never one that holds a key in use. */
+export function loadOrCreateIdentity(stateDir: string, fs?: FileSystem, file: string = IDENTITY_FILE): Identity {
+  const existing = readIdentity(stateDir, file, fs);
+  if (existing !== null) return existing;
+  const path = join(stateDir, file);
   const { privateKey } = generateKeyPairSync("ed25519");
   const pem = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
   // Lost the race against another start: its key is the node's.
-  if (!writeAtomically(path, pem, { exclusive: true }, fs)) return loadOrCreateIdentity(stateDir, fs);
+  if (!writeAtomically(path, pem, { exclusive: true }, fs)) return loadOrCreateIdentity(stateDir, fs, file);
   return identityOf(pem, path, true);
 }
 

@@ -69,7 +69,12 @@ export class PinFile {
 
 function pinOf(row: unknown): Pin {
   const pin = readPin(row);
-  const { origin } = row as { origin?: unknown };
+  const { origin, formerKeys: keys } = row as { origin?: unknown; formerKeys?: string[] };
+  if (keys !== undefined && !(Array.isArray(keys) && keys.every(isKey))) throw new Error("not keys");
   if (pin === null || (origin !== "cluster" && origin !== "first-use")) throw new Error("not a pin");
-  return { ...pin, origin };
+  return { ...pin, origin, ...(keys === undefined ? {} : { formerKeys: keys }) };
+}
+
+function isKey(value: unknown): boolean {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
 }
