@@ -1,6 +1,6 @@
 /**
- * The nodes that this reader believes, and why it does not believe the others. Only Verified records enter, keyed
- * by the whole key; Consul says who lives. Pure but for its memory: times come in as arguments, `monoMs` from the
+ * The nodes that this reader believes, and why it does not believe the others. Only Verified records enter, one for each
+ * node, so that a key that speaks for two nodes hides neither; Consul says who lives. Pure but for its memory: times come in as arguments, `monoMs` from the
  * monotonic clock, so that a stepped wall clock neither ages nor renews a record.
  *
  *   (none) --admit--> held --age > validity--> expired --retention--> (none)
@@ -71,9 +71,10 @@ const QUARANTINE_RETENTION_MS = 3_600_000;
 const MAX_QUARANTINED = 1_000;
 
 export class Registry {
+  /** By node. */
   readonly #entries = new Map<string, Entry>();
-  readonly #keyOfNode = new Map<string, string>();
   readonly #alive = new Map<string, boolean>();
+  /** By node and key. */
   readonly #quarantined = new Map<string, Quarantined>();
   /** Keys that were trusted on first use since this process started. */
   readonly #firstSeen = new Set<string>();
@@ -90,7 +91,9 @@ export class Registry {
     const refused = this.#refusedByPin(verified, pin, monoMs);
     if (refused !== null) return refused;
 
-    const held = this.#entries.get(key.hex);
+    const entryOfNode = this.#entries.get(record.node);
+    // An entry of another key: that key was given up for this one.
+    const held = entryOfNode?.verified.key.hex === key.hex ? entryOfNode : undefined;
     if (held !== undefined) {
       const order = compareOrder(record, held.verified.record);
       if (order < 0) {
@@ -119,11 +122,8 @@ export class Registry {
       alive: this.#alive.get(record.node),
       ...(held?.evidence === undefined ? {} : { evidence: held.evidence }),
     };
-    const before = this.#keyOfNode.get(record.node);
-    if (before !== undefined) this.#entries.delete(before); // its key was given up for this one
-    this.#entries.set(key.hex, entry);
-    this.#keyOfNode.set(record.node, key.hex);
-    this.#quarantined.delete(key.hex);
+    this.#entries.set(record.node, entry);
+    this.#quarantined.delete(speaker(verified));
     return { ok: true, change: held === undefined ? "new" : "newer", entry };
   }
 
@@ -138,10 +138,10 @@ export class Registry {
   sweep(monoMs: number): { expired: string[]; forgotten: string[] } {
     const expired: string[] = [];
     const forgotten: string[] = [];
-    for (const [hex, entry] of this.#entries) {
-      const { node, datacenter } = entry.verified.record;
+    for (const [node, entry] of this.#entries) {
       if (monoMs <= entry.expiresMs) {
-        Object.assign(entry, this.#standing(entry.verified, this.pins.judge(node, datacenter, hex), entry));
+        const { record, key } = entry.verified;
+        Object.assign(entry, this.#standing(entry.verified, this.pins.judge(node, record.datacenter, key.hex), entry));
         continue;
       }
       if (entry.trust !== "expired" && entry.trust !== "equivocation") {
@@ -149,27 +149,25 @@ export class Registry {
         expired.push(node);
       }
       if (!this.#alive.has(node)) {
-        this.#entries.delete(hex);
-        this.#keyOfNode.delete(node);
+        this.#entries.delete(node);
         forgotten.push(node);
       }
     }
-    for (const [hex, q] of this.#quarantined) {
-      if (monoMs - q.sinceMs > QUARANTINE_RETENTION_MS) this.#quarantined.delete(hex);
+    for (const [id, q] of this.#quarantined) {
+      if (monoMs - q.sinceMs > QUARANTINE_RETENTION_MS) this.#quarantined.delete(id);
     }
     return { expired, forgotten };
   }
 
   byNode(node: string): Entry | undefined {
-    const hex = this.#keyOfNode.get(node);
-    return hex === undefined ? undefined : this.#entries.get(hex);
+    return this.#entries.get(node);
   }
 
-  /** Entries that pass, in the order of their whole keys. */
+  /** Entries that pass, in the order of their whole keys, then of their nodes. */
   list(filter: Filter, monoMs: number): Entry[] {
     return [...this.#entries.values()]
       .filter((entry) => passes(entry, filter, monoMs, this.reputationOf))
-      .sort((a, b) => (a.verified.key.hex < b.verified.key.hex ? -1 : 1));
+      .sort((a, b) => (speaker(a.verified) < speaker(b.verified) ? -1 : 1));
   }
 
   quarantined(): Quarantined[] {
@@ -212,8 +210,8 @@ export class Registry {
     if (pin.kind === "superseded-key") return reject("superseded-key", `${node} rotated this key away; it speaks by ${pin.current}`);
     const reason = pin.kind === "forked" ? "equivocation" : pin.kind;
     const detail = detailOf(verified, pin);
-    if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(verified.key.hex)) {
-      this.#quarantined.set(verified.key.hex, {
+    if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(speaker(verified))) {
+      this.#quarantined.set(speaker(verified), {
         node,
         publicKey: verified.key.hex,
         reason,
@@ -242,6 +240,11 @@ function detailOf({ record, key }: Verified<Beacon>, pin: Extract<PinVerdict, { 
   return pin.kind === "pin-conflict"
     ? `${record.node} is pinned to key ${pin.pinned}; this record is signed by ${pin.found}`
     : `key ${key.hex} has the 8-byte ID of ${pin.node}'s key ${pin.pinned}`;
+}
+
+/** Who speaks, and for whom. */
+function speaker({ key, record }: Verified<Beacon>): string {
+  return `${key.hex} ${record.node}`;
 }
 
 function orderOf(verified: Verified<Beacon>): string {

@@ -46,6 +46,17 @@ describe("order", () => {
   });
 });
 
+test("one key that speaks for two nodes: each is shown as what it said itself", () => {
+  const registry = new Registry(new PinBook([]));
+  registry.admit(n1(5), "meta", 0);
+  registry.admit(n1(3, a, { node: "n2" }), "meta", 1);
+  expect(["n1", "n2"].map((node) => registry.byNode(node)?.verified.record)).toMatchObject([{ node: "n1", sequence: 5 }, { node: "n2", sequence: 3 }]);
+  expect(registry.list({}, 2).map(({ verified }) => verified.record.node)).toEqual(["n1", "n2"]);
+  registry.setLiveness(new Map([["n1", true]]));
+  registry.sweep(300_002);
+  expect([registry.byNode("n1")?.trust, registry.byNode("n2")]).toEqual(["expired", undefined]);
+});
+
 describe("pins", () => {
   test("the first key is trusted on first use and pinned; another one is quarantined and does not unseat it", () => {
     const learned: Pin[][] = [];
