@@ -5,6 +5,7 @@
 import type { Verified } from "./envelope.js";
 import type { Beacon, NodeState } from "./record.js";
 import type { TrustState } from "./registry.js";
+import type { Rotation } from "./rotation.js";
 
 export interface Reputation {
   /** 0..1. */
@@ -28,6 +29,8 @@ export interface NodeView {
   /** The whole state, by the same key as the beacon; absent while it was not read or not accepted. */
   state?: Verified<NodeState>;
   reputation?: Reputation;
+  /** By which the node came to its key, oldest first; absent where it has its first. */
+  rotations?: readonly Rotation[];
 }
 
 export function isBelieved(trust: TrustState): boolean {

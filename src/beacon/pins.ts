@@ -8,7 +8,7 @@
 import { beaconId, KEY_BYTES } from "./keys.js";
 import { NAME_RULE } from "./record.js";
 import type { Rotation } from "./rotation.js";
-import { chainFrom, forkAt, keysBefore } from "./rotation-chain.js";
+import { byPlace, chainFrom, forkAt, keysBefore } from "./rotation-chain.js";
 
 /** `cluster`: read from KV; `first-use`: from the first verified record that this reader saw. */
 export type PinOrigin = "cluster" | "first-use";
@@ -59,8 +59,8 @@ export class PinBook implements PinJudge {
   #version = 0;
   /** Nodes whose pinned key was rotated to two keys: neither is followed, and the key is given up. */
   readonly #forked = new Map<string, readonly [Rotation, Rotation]>();
-  /** Each key of a chain to the chain's first. */
-  readonly #first = new Map<string, string>();
+  /** As they were followed last: what shows others why the pin moved. */
+  readonly #rotations = new Map<string, readonly Rotation[]>();
 
   /** `onLearned` persists; it is called for each new pin. */
   constructor(
@@ -111,15 +111,11 @@ export class PinBook implements PinJudge {
   /** Moves each pin along the node's rotations to the end of their chain, and no further than a fork. */
   follow(rotations: readonly Rotation[]): Followed {
     const followed: Followed = { moved: [], forks: [] };
-    const places = new Map<string, Rotation[]>();
-    for (const rotation of rotations) {
-      const at = place(rotation.node, rotation.datacenter);
-      places.set(at, [...(places.get(at) ?? []), rotation]);
-    }
     let changed = false;
-    for (const [at, own] of places) {
+    for (const [at, own] of byPlace(rotations)) {
       const held = this.#byNode.get(at);
       if (held === undefined) continue;
+      this.#rotations.set(at, own);
       const { steps, fork } = chainFrom(held.publicKey, own, held.formerKeys);
       const end = steps.at(-1)?.newKey ?? held.publicKey;
       const formerKeys = [...(held.formerKeys ?? keysBefore(held.publicKey, own)), ...steps.map(({ oldKey }) => oldKey)];
@@ -145,9 +141,20 @@ export class PinBook implements PinJudge {
     return this.#byNode.get(place(node, datacenter))?.formerKeys?.includes(publicKeyHex) === true;
   }
 
-  /** The first key of the chain that a key belongs to: what outlives a rotation, such as reputation, is kept by it. */
-  lineage(publicKeyHex: string): string {
-    return this.#first.get(publicKeyHex) ?? publicKeyHex;
+  /** The rotations by which the node's pin came to its key, oldest first; none before one that is not at hand. */
+  rotationsOf(node: string, datacenter: string): Rotation[] {
+    const at = place(node, datacenter);
+    const pin = this.#byNode.get(at);
+    const own = this.#rotations.get(at) ?? [];
+    const steps: Rotation[] = [];
+    let to = pin?.publicKey;
+    for (const from of [...(pin?.formerKeys ?? [])].reverse()) {
+      const step = own.find(({ oldKey, newKey }) => oldKey === from && newKey === to);
+      if (step === undefined) break;
+      steps.unshift(step);
+      to = from;
+    }
+    return steps;
   }
 
   /**
@@ -177,7 +184,7 @@ export class PinBook implements PinJudge {
 
   /** Another set of pins, as an operator edited it: what is not among them is forgotten. */
   replace(pins: Iterable<Pin>): void {
-    for (const map of [this.#byNode, this.#byId, this.#disputed, this.#forked, this.#first]) map.clear();
+    for (const map of [this.#byNode, this.#byId, this.#disputed, this.#forked, this.#rotations]) map.clear();
     for (const pin of pins) this.#hold(pin);
   }
 
@@ -205,8 +212,6 @@ export class PinBook implements PinJudge {
     this.#byNode.set(place(pin.node, pin.datacenter), pin);
     // The first holder of an 8-byte ID keeps it.
     if (!this.#byId.has(shortId(pin.publicKey))) this.#byId.set(shortId(pin.publicKey), pin);
-    const chain = [...(pin.formerKeys ?? []), pin.publicKey];
-    for (const key of chain) this.#first.set(key, chain[0] as string);
   }
 }
 

@@ -1,12 +1,15 @@
 /**
  * Reputations as bytes that two machines can compare: one JSON line in one order, integers only, and its SHA-256. And
- * the export from which another machine makes the same bytes: the sealed states, each with the node that it speaks for.
+ * the export from which another machine makes the same bytes: the sealed states, each with the node that it speaks for,
+ * and the rotations by which the nodes came to their keys.
  */
 import { createHash } from "node:crypto";
-import { open, STATE, type Verified } from "./envelope.js";
+import { open, STATE } from "./envelope.js";
 import type { KeyAdmission } from "./keys.js";
-import type { NodeState } from "./record.js";
+import type { Rejection } from "./rejection.js";
 import type { Reputations } from "./reputation.js";
+import type { BelievedRecords } from "./reputation-views.js";
+import { openRotation } from "./rotation.js";
 
 /** Ends with a newline. */
 export function reputationBytes({ records, observing, quorum, nodes }: Reputations): Uint8Array {
@@ -27,15 +30,17 @@ export interface RecordExport {
   /** What the sidecar that served the records computed from them; null where they come straight from Consul. */
   servedSha256: string | null;
   records: { node: string; sealedState: string }[];
+  rotations: { node: string; byOld: string; byNew: string }[];
 }
 
-export function exportOf(states: readonly Verified<NodeState>[], at: { datacenter: string; readAtMs: number; servedSha256?: string | undefined }): RecordExport {
+export function exportOf({ states, rotations }: BelievedRecords, at: { datacenter: string; readAtMs: number; servedSha256?: string | undefined }): RecordExport {
   return {
     schemaVersion: 1,
     datacenter: at.datacenter,
     readAtMs: at.readAtMs,
     servedSha256: at.servedSha256 ?? null,
-    records: states.map(({ record, sealed }) => ({ node: record.node, sealedState: Buffer.from(sealed).toString("base64") })),
+    records: states.map(({ record, sealed }) => ({ node: record.node, sealedState: base64(sealed) })),
+    rotations: rotations.map(({ node, sealed }) => ({ node, byOld: base64(sealed.byOld), byNew: base64(sealed.byNew) })),
   };
 }
 
@@ -57,23 +62,35 @@ export function parseExport(text: string): RecordExport {
 }
 
 /** Each record is verified again, in its place and by the time of the export. Throws ExportError. */
-export function openExport({ datacenter, readAtMs, records }: RecordExport, keys: KeyAdmission, skewMs: number): Verified<NodeState>[] {
-  return records.map(({ node, sealedState }) => {
-    const opened = open(STATE, Buffer.from(sealedState, "base64"), { keys, nowMs: readAtMs, skewMs, datacenter, node });
-    if (!opened.ok) throw new ExportError(`the record of ${JSON.stringify(node)} does not verify: ${opened.reason}: ${opened.detail}`);
-    return opened.verified;
-  });
+export function openExport({ datacenter, readAtMs, records, rotations }: RecordExport, keys: KeyAdmission, skewMs: number): BelievedRecords {
+  const refuse = (what: string, node: string, { reason, detail }: Rejection): never => {
+    throw new ExportError(`the ${what} of ${JSON.stringify(node)} does not verify: ${reason}: ${detail}`);
+  };
+  return {
+    states: records.map(({ node, sealedState }) => {
+      const opened = open(STATE, Buffer.from(sealedState, "base64"), { keys, nowMs: readAtMs, skewMs, datacenter, node });
+      return opened.ok ? opened.verified : refuse("record", node, opened);
+    }),
+    rotations: rotations.map(({ node, byOld, byNew }) => {
+      const opened = openRotation({ byOld: Buffer.from(byOld, "base64"), byNew: Buffer.from(byNew, "base64") }, keys, { node, datacenter });
+      return opened.ok ? opened.rotation : refuse("rotation", node, opened);
+    }),
+  };
 }
 
 function isExport(value: unknown): value is RecordExport {
-  const { schemaVersion, datacenter, readAtMs, servedSha256, records } = (value ?? {}) as Record<string, unknown>;
+  const { schemaVersion, datacenter, readAtMs, servedSha256, records, rotations } = (value ?? {}) as Record<string, unknown>;
   return (
     schemaVersion === 1 && typeof datacenter === "string" && Number.isSafeInteger(readAtMs) &&
     (servedSha256 === null || (typeof servedSha256 === "string" && /^[0-9a-f]{64}$/.test(servedSha256))) &&
-    Array.isArray(records) &&
-    records.every((record: unknown) => {
-      const { node, sealedState } = (record ?? {}) as Record<string, unknown>;
-      return typeof node === "string" && typeof sealedState === "string";
-    })
+    areRows(records, ["node", "sealedState"]) && areRows(rotations, ["node", "byOld", "byNew"])
   );
+}
+
+function areRows(value: unknown, fields: readonly string[]): boolean {
+  return Array.isArray(value) && value.every((row: unknown) => fields.every((field) => typeof ((row ?? {}) as Record<string, unknown>)[field] === "string"));
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64");
 }

@@ -2,11 +2,28 @@
 import type { Verified } from "./envelope.js";
 import { isBelieved, type NodeView } from "./node-view.js";
 import type { NodeState } from "./record.js";
-import type { Reputations } from "./reputation.js";
+import { type Reputations, reputationsOf } from "./reputation.js";
+import type { Rotation } from "./rotation.js";
+import { lineageOf } from "./rotation-chain.js";
 
-/** The states of the nodes that this reader believes: the whole input of its scores. */
-export function believedStates(views: readonly NodeView[]): Verified<NodeState>[] {
-  return views.flatMap(({ trust, state }) => (isBelieved(trust) && state !== undefined ? [state] : []));
+/** The whole input of a reader's scores. */
+export interface BelievedRecords {
+  states: readonly Verified<NodeState>[];
+  rotations: readonly Rotation[];
+}
+
+/** What the nodes signed that this reader believes. */
+export function believedRecords(views: readonly NodeView[]): BelievedRecords {
+  const believed = views.filter(({ trust, state }) => isBelieved(trust) && state !== undefined);
+  return {
+    states: believed.flatMap(({ state }) => (state === undefined ? [] : [state])),
+    rotations: believed.flatMap(({ rotations }) => rotations ?? []),
+  };
+}
+
+/** A node that rotated its key keeps what was observed of it under the old one. */
+export function reputationsFrom({ states, rotations }: BelievedRecords): Reputations {
+  return reputationsOf(states, { identityOf: lineageOf(rotations) });
 }
 
 /** New views, each with its score or without one; a score from elsewhere does not stay. */

@@ -52,6 +52,31 @@ export function keysBefore(key: string, rotations: readonly Rotation[]): string[
   }
 }
 
+/**
+ * To each key the first of its chain: what outlives a rotation, such as reputation, is kept by it. A key that two nodes
+ * have come to by different ways stands for itself.
+ */
+export function lineageOf(rotations: readonly Rotation[]): (key: string) => string {
+  const first = new Map<string, string>();
+  for (const own of byPlace(rotations).values()) {
+    for (const { newKey } of own) {
+      const root = keysBefore(newKey, own)[0] ?? newKey;
+      first.set(newKey, (first.get(newKey) ?? root) === root ? root : newKey);
+    }
+  }
+  return (key) => first.get(key) ?? key;
+}
+
+/** By datacenter and node. */
+export function byPlace(rotations: readonly Rotation[]): Map<string, Rotation[]> {
+  const places = new Map<string, Rotation[]>();
+  for (const rotation of rotations) {
+    const at = `${rotation.datacenter}/${rotation.node}`;
+    places.set(at, [...(places.get(at) ?? []), rotation]);
+  }
+  return places;
+}
+
 /** Two rotations of one key to different keys: whoever holds it signed both. */
 export function forkAt(oldKey: string, rotations: readonly Rotation[]): readonly [Rotation, Rotation] | undefined {
   const from = rotations.filter((rotation) => rotation.oldKey === oldKey).sort((a, b) => (a.newKey < b.newKey ? -1 : 1));

@@ -1156,6 +1156,9 @@ export namespace cluster {
                 /** NodeStateResponse trust_detail. */
                 trust_detail: string;
 
+                /** NodeStateResponse sealed_rotations. */
+                sealed_rotations: Uint8Array[];
+
                 /**
                  * Encodes the specified NodeStateResponse message. Does not implicitly {@link cluster.services.api.NodeStateResponse.verify|verify} messages.
                  * @param message NodeStateResponse message or plain object to encode
@@ -1209,6 +1212,9 @@ export namespace cluster {
 
                     /** NodeStateResponse trust_detail */
                     trust_detail?: (string|null);
+
+                    /** NodeStateResponse sealed_rotations */
+                    sealed_rotations?: (Uint8Array[]|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];

@@ -3013,6 +3013,7 @@ export const cluster = $root.cluster = (() => {
                  * @property {string|null} [trust] NodeStateResponse trust
                  * @property {boolean|null} [alive] NodeStateResponse alive
                  * @property {string|null} [trust_detail] NodeStateResponse trust_detail
+                 * @property {Array.<Uint8Array>|null} [sealed_rotations] NodeStateResponse sealed_rotations
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -3039,6 +3040,7 @@ export const cluster = $root.cluster = (() => {
                  */
                 const NodeStateResponse = function (properties) {
                     this.workloads = [];
+                    this.sealed_rotations = [];
                     if (properties)
                         for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                             if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -3125,6 +3127,14 @@ export const cluster = $root.cluster = (() => {
                  */
                 NodeStateResponse.prototype.trust_detail = "";
 
+                /**
+                 * NodeStateResponse sealed_rotations.
+                 * @member {Array.<Uint8Array>} sealed_rotations
+                 * @memberof cluster.services.api.NodeStateResponse
+                 * @instance
+                 */
+                NodeStateResponse.prototype.sealed_rotations = $util.emptyArray;
+
                 // OneOf field names bound to virtual getters and setters
                 let $oneOfFields;
 
@@ -3171,6 +3181,9 @@ export const cluster = $root.cluster = (() => {
                         writer.uint32(/* id 23, wireType 0 =*/184).bool(message.alive);
                     if (message.trust_detail != null && $Object.hasOwnProperty.call(message, "trust_detail") && message.trust_detail !== "")
                         writer.uint32(/* id 24, wireType 2 =*/194).string(message.trust_detail);
+                    if (message.sealed_rotations != null && message.sealed_rotations.length)
+                        for (let i = 0; i < message.sealed_rotations.length; ++i)
+                            writer.uint32(/* id 25, wireType 2 =*/202).bytes(message.sealed_rotations[i]);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -3291,6 +3304,14 @@ export const cluster = $root.cluster = (() => {
                                     message.trust_detail = value;
                                 else
                                     delete message.trust_detail;
+                                continue;
+                            }
+                        case 25: {
+                                if (wireType !== 2)
+                                    break;
+                                if (!(message.sealed_rotations && message.sealed_rotations.length))
+                                    message.sealed_rotations = [];
+                                message.sealed_rotations.push(reader.bytes());
                                 continue;
                             }
                         }

@@ -4,6 +4,7 @@
  * While Consul does not answer, the last answer stands, and without any it is this node alone.
  */
 import type { NodeView } from "../beacon/node-view.js";
+import type { PinBook } from "../beacon/pins.js";
 import type { Registry } from "../beacon/registry.js";
 import type { Clock } from "./clock.js";
 import type { CatalogNode, ConsulApi } from "./consul-api.js";
@@ -32,6 +33,7 @@ export class ClusterView {
     private readonly deps: {
       consul: Pick<ConsulApi, "nodes">;
       registry: Registry;
+      pins: PinBook;
       intake: Intake;
       states: StateReader;
       clock: Clock;
@@ -53,13 +55,13 @@ export class ClusterView {
     const self = this.deps.self();
     if (self === undefined) return [];
     if (self.joined) await this.#refresh(self.node.datacenter);
-    const { registry, intake, clock } = this.deps;
+    const { registry, pins, intake, clock } = this.deps;
     const states = new Map(this.#snapshot.states);
     const own = this.deps.ownState();
     if (own !== undefined) states.set(self.node.node, own);
     const others = self.joined ? this.#snapshot.nodes.filter(({ node }) => node !== self.node.node) : [];
     const sidecars = new Map(this.deps.sidecars()).set(self.node.node, this.deps.sidecars().get(self.node.node) ?? true);
-    return this.deps.score(viewsOf({ nodes: [self.node, ...others], sidecars, registry, intake, states, monoMs: clock.monoMs() }));
+    return this.deps.score(viewsOf({ nodes: [self.node, ...others], sidecars, registry, pins, intake, states, monoMs: clock.monoMs() }));
   }
 
   async #refresh(datacenter: string): Promise<void> {

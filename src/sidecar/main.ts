@@ -129,7 +129,6 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const ownKey = () => Buffer.from(identity.publicKey).toString("hex");
   const reputations = new ReputationBook({
     clock,
-    identityOf: (key) => pins.lineage(key),
     ownKey,
     onOwn: (own) => {
       metrics.reputation.set(own?.score);
@@ -239,7 +238,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     EVENT_NAME,
   );
   const view = new ClusterView({
-    consul, registry, intake, clock,
+    consul, registry, intake, clock, pins,
     states,
     self: () => publisher.self,
     ownState: () => (publisher.sealed === undefined ? undefined : { ok: true, verified: publisher.sealed.state }),

@@ -2,7 +2,7 @@
  * The reputations as this sidecar computed them last. Computed whenever the cluster is listed, and each heartbeat, so that
  * who asks for a minimum finds a score although nobody looks. The records change seldom: the same ones are not computed again.
  */
-import { believedStates, withReputations } from "../beacon/reputation-views.js";
+import { believedRecords, reputationsFrom, withReputations } from "../beacon/reputation-views.js";
 import type { NodeView } from "../beacon/node-view.js";
 import { type Reputations, reputationsOf } from "../beacon/reputation.js";
 import type { Clock } from "./clock.js";
@@ -14,8 +14,6 @@ export class ReputationBook {
   constructor(
     private readonly deps: {
       clock: Clock;
-      /** The lasting identity behind a key. */
-      identityOf?: (key: string) => string;
       /** The score of this node changed, or who observes it. */
       onOwn?: (own: NodeView["reputation"]) => void;
       ownKey: () => string;
@@ -24,12 +22,12 @@ export class ReputationBook {
 
   /** The views with their scores. */
   score(views: readonly NodeView[]): NodeView[] {
-    const states = believedStates(views);
-    const records = states.map(({ hash }) => hash).sort().join();
+    const believed = believedRecords(views);
+    const records = [...believed.states.map(({ hash }) => hash), ...believed.rotations.map(({ oldKey, newKey }) => oldKey + newKey)].sort().join();
     if (records !== this.#records) {
-      const { identityOf, onOwn, ownKey } = this.deps;
+      const { onOwn, ownKey } = this.deps;
       this.#records = records;
-      this.#latest = reputationsOf(states, identityOf === undefined ? {} : { identityOf });
+      this.#latest = reputationsFrom(believed);
       const scored = withReputations(views, this.#latest);
       onOwn?.(scored.find(({ state }) => state?.key.hex === ownKey())?.reputation);
       return scored;

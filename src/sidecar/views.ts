@@ -1,5 +1,6 @@
 /** Puts together what a reader shows of each node: Consul's nodes, the registry's records, the states from KV. */
 import { isBelieved, isShown, type NodeView } from "../beacon/node-view.js";
+import type { PinBook } from "../beacon/pins.js";
 import type { Registry, TrustState } from "../beacon/registry.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Intake } from "./intake.js";
@@ -11,6 +12,7 @@ export interface ViewSources {
   /** Names of the nodes whose catalog shows a sidecar, and whether it is alive. */
   sidecars: ReadonlyMap<string, boolean>;
   registry: Registry;
+  pins: Pick<PinBook, "rotationsOf">;
   intake: Pick<Intake, "lastRejection" | "waits">;
   states: ReadonlyMap<string, StateVerdict>;
   monoMs: number;
@@ -34,6 +36,8 @@ function viewOfNode(node: CatalogNode, sources: ViewSources): NodeView {
   const entry = sources.registry.byNode(node.node);
   if (entry === undefined || !isShown(view.trust)) return view;
   view.beacon = entry.verified;
+  const rotations = sources.pins.rotationsOf(node.node, node.datacenter);
+  if (rotations.at(-1)?.newKey === entry.verified.key.hex) view.rotations = rotations;
   const state = sources.states.get(node.node);
   if (state?.ok === true && state.verified.key.hex === entry.verified.key.hex) view.state = state.verified;
   else if (state !== undefined) view.detail = state.ok ? "its state in KV is signed by another key" : `its state in KV: ${state.reason}: ${state.detail}`;

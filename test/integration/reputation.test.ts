@@ -45,6 +45,7 @@ afterAll(async () => {
   await folder?.remove();
 }, 60_000);
 
+const hexOf = ({ publicKey }: { publicKey: Uint8Array }): string => Buffer.from(publicKey).toString("hex");
 const cli = (...args: string[]) => runCli(args, cluster.environment());
 const scoreShown = async (name: string): Promise<number> => Number((await listedNode(sidecarOf(reader), name)).beacon?.["reputation_score"] || NaN);
 
@@ -86,6 +87,25 @@ test("another machine, with the exported records and no cluster, computes the si
   const { code, stdout } = await runCli(["trust", "recompute", file, "--raw"], { CONSUL_HTTP_ADDR: "127.0.0.1:1", IBRL_GRPC_ADDR: "127.0.0.1:1" });
   expect({ code, sha256: createHash("sha256").update(stdout).digest("hex") }).toEqual({ code: 0, sha256: exported.servedSha256 });
   expect(JSON.parse((await cli("trust", "recompute", "--json")).stdout)).toMatchObject({ sameAsServed: true });
+});
+
+test("a node that rotates its key keeps its score: every reader knows it by its first key, and so does another machine", async () => {
+  const node = cluster.nodes[1] as LocalNode;
+  const first = hexOf(loadOrCreateIdentity(sidecarOf(node).stateFolder));
+  expect(await runCli(["identity", "rotate", `--state-dir=${sidecarOf(node).stateFolder}`], {})).toMatchObject({ code: 0 });
+  const file = join(folder.path, "rotated.json");
+  for (const args of [[], ["--consul"]]) {
+    await eventually(async () => {
+      expect(await cli("trust", "export", "-o", file, ...args)).toMatchObject({ code: 0 });
+      const offline = await runCli(["trust", "recompute", file, "--raw"], { CONSUL_HTTP_ADDR: "127.0.0.1:1", IBRL_GRPC_ADDR: "127.0.0.1:1" });
+      const now = hexOf(loadOrCreateIdentity(sidecarOf(node).stateFolder));
+      expect(now).not.toBe(first);
+      const { nodes } = JSON.parse(offline.stdout) as { nodes: { identity: string; key: string; node: string; scorePpm: number | null }[] };
+      expect(nodes.find(({ node: name }) => name === node.name)).toMatchObject({ identity: first, key: now, scorePpm: expect.any(Number) as number });
+      if (args.length === 0) expect(offline.code).toBe(0); // the sidecar's own bytes
+    }, WITHIN);
+  }
+  await eventually(async () => expect(await scoreShown(node.name)).toBeGreaterThanOrEqual(0.8), WITHIN);
 });
 
 test("a node that signs times which never were is contradicted by all its peers: its score falls, theirs stay", async () => {

@@ -74,7 +74,7 @@ test("until the verdict a record is neither believed nor rejected, then it is ta
   expect(registry.size).toBe(0);
   expect(intake.lastRejection(node)).toBeUndefined();
   const consulNode = { node, nodeId: "", address: "", datacenter: "dc1" };
-  const views = () => viewsOf({ nodes: [consulNode], sidecars: new Map([[node, true]]), registry, intake, states: new Map(), monoMs: clock.monoMs() });
+  const views = () => viewsOf({ nodes: [consulNode], sidecars: new Map([[node, true]]), registry, pins: new PinBook([]), intake, states: new Map(), monoMs: clock.monoMs() });
   expect(views()).toMatchObject([{ trust: "unverified", detail: "its key is being judged" }]);
 
   start();

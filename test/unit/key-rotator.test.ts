@@ -99,7 +99,7 @@ test("the node's own pin follows at once, and again at the next start", async ()
   const next = prepareNextKey(dir);
   const now = await start(kv);
   expect(now.pins.judge("n1", "dc1", hex(next))).toMatchObject({ kind: "pinned" });
-  expect(now.pins.lineage(hex(next))).toBe(hex(old.identity));
+  expect(now.pins.rotationsOf("n1", "dc1")).toMatchObject([{ oldKey: hex(old.identity), newKey: hex(next) }]);
 });
 
 test("another key in the prepared one's place, after its rotation was signed, is no second rotation", async () => {

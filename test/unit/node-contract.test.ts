@@ -8,6 +8,7 @@ import { messageOf, type NodeStateMessage } from "../../src/sidecar/api/contract
 import { viewOf } from "../../src/sidecar/api/view-of.js";
 import { ancestorDecode } from "../harness/ancestor-decoder.js";
 import { identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
+import { rotation } from "../harness/rotations.js";
 
 const wire = cluster.services.api.NodeStateResponse;
 const place = { name: "node-a", id: "5f3c2d1e-0a9b-4c8d-8e7f-112233445566", address: "192.0.2.17", datacenter: "dc1" };
@@ -181,6 +182,23 @@ describe("tampering is never believed", () => {
     expect(back.detail).toMatch(/./);
     expect(back).not.toHaveProperty("beacon");
     expect(back).not.toHaveProperty("state");
+  });
+
+  const rotated = { ...full, rotations: [rotation(6, 5, 7, "node-a"), rotation(5, 1, 9, "node-a")] };
+  const seals = (message: NodeStateMessage): Uint8Array[] => (message.sealed_rotations ??= []);
+  test.each<[string, (message: NodeStateMessage) => void]>([
+    ["the last rotation left out", (m) => seals(m).splice(2)],
+    ["one between left out", (m) => (m.sealed_rotations = messageOf({ ...full, rotations: [rotation(7, 6, 5, "node-a"), rotation(5, 1, 9, "node-a")] }).sealed_rotations ?? [])],
+    ["half a rotation", (m) => seals(m).pop()],
+    ["a flipped byte in a rotation", (m) => seals(m).splice(1, 1, flipped(seals(m)[1], 60))],
+    ["another node's rotations", (m) => (m.sealed_rotations = messageOf({ ...full, rotations: [rotation(6, 5, 7, "node-b"), rotation(5, 1, 9, "node-b")] }).sealed_rotations ?? [])],
+    ["the seals exchanged", (m) => seals(m).reverse()],
+  ])("of the node's key rotations: %s", (_name, change) => {
+    expect(received(rotated)).toMatchObject({ trust: "pinned", rotations: [{ epoch: 7 }, { epoch: 9 }] });
+    const back = received(rotated, change);
+    expect(back).toMatchObject({ trust: "unverified", detail: expect.stringMatching(/rotation/) as string });
+    expect(back).not.toHaveProperty("beacon");
+    expect(back).not.toHaveProperty("rotations");
   });
 
   test("any flipped byte of the sealed beacon or state", () => {

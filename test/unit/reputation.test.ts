@@ -2,9 +2,11 @@
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { type Reputations, reputationsOf, type ScoredNode } from "../../src/beacon/reputation.js";
 import { ExportError, exportOf, openExport, parseExport, reputationBytes, reputationHash } from "../../src/beacon/reputation-document.js";
+import { reputationsFrom } from "../../src/beacon/reputation-views.js";
 import { keyOf } from "../harness/links.js";
 import { mesh, observation, type Observed, signedState } from "../harness/observers.js";
 import { NOW_MS } from "../harness/records.js";
+import { rotation } from "../harness/rotations.js";
 
 const of = (reputations: Reputations, seed: number): ScoredNode | undefined => reputations.nodes.find(({ key }) => key === keyOf(seed));
 const scores = (reputations: Reputations): (number | undefined)[] => reputations.nodes.map(({ scorePpm }) => scorePpm);
@@ -116,9 +118,23 @@ describe("the same bytes on any machine", () => {
   });
 
   test("from an export that went through a file", () => {
-    const text = JSON.stringify(exportOf(states, { datacenter: "dc1", readAtMs: NOW_MS }));
+    const text = JSON.stringify(exportOf({ states, rotations: [] }, { datacenter: "dc1", readAtMs: NOW_MS }));
     const again = openExport(parseExport(text), new KeyAdmission(), 10_000);
-    expect(reputationHash(reputationsOf(again))).toBe(reputationHash(reputationsOf(states)));
+    expect(reputationHash(reputationsFrom(again))).toBe(reputationHash(reputationsOf(states)));
+  });
+
+  test("of a node that rotated its key: its rotation is in the export, and one that does not verify is refused", () => {
+    const rotated = [signedState(9, states[0]?.record.links ?? [], { node: "node-1", epoch: 13 }), ...states.slice(1)];
+    const rotations = [rotation(1, 9, 13, "node-1")];
+    const text = JSON.stringify(exportOf({ states: rotated, rotations }, { datacenter: "dc1", readAtMs: NOW_MS }));
+    const again = reputationsFrom(openExport(parseExport(text), new KeyAdmission(), 10_000));
+    expect(of(again, 9)).toMatchObject({ identity: keyOf(1), observers: 5 });
+    expect(of(reputationsFrom({ states: rotated, rotations: [] }), 9)).toMatchObject({ identity: keyOf(9), observers: 0 });
+    for (const forged of [{ node: "node-2" }, { byNew: "" }]) {
+      const changed = parseExport(text);
+      changed.rotations = changed.rotations.map((row) => ({ ...row, ...forged }));
+      expect(() => openExport(changed, new KeyAdmission(), 10_000)).toThrow(/rotation of "node-[12]" does not verify/);
+    }
   });
 
   test("another record gives other bytes", () => {
@@ -126,7 +142,7 @@ describe("the same bytes on any machine", () => {
   });
 
   test("an export that was changed, or is none, is refused by name", () => {
-    const exported = exportOf(states, { datacenter: "dc1", readAtMs: NOW_MS });
+    const exported = exportOf({ states, rotations: [] }, { datacenter: "dc1", readAtMs: NOW_MS });
     const renamed = { ...exported, records: exported.records.map((record) => ({ ...record, node: "node-9" })) };
     expect(() => openExport(renamed, new KeyAdmission(), 10_000)).toThrow(/"node-9" does not verify: wrong-node/);
     const [first] = exported.records;

@@ -5,7 +5,7 @@ import { KeyAdmission } from "../../src/beacon/keys.js";
 import { type Pin, PinBook } from "../../src/beacon/pins.js";
 import { Registry } from "../../src/beacon/registry.js";
 import { type KeyRotation, openRotation, readRotationDocument, ROTATION, rotationDocument, sealRotation } from "../../src/beacon/rotation.js";
-import { chainFrom, forkAt, keysBefore } from "../../src/beacon/rotation-chain.js";
+import { chainFrom, forkAt, keysBefore, lineageOf } from "../../src/beacon/rotation-chain.js";
 import { beacon, identity, NOW_MS, verifiedBeacon } from "../harness/records.js";
 import { keyHex, rotation } from "../harness/rotations.js";
 import { flipped } from "../harness/tampering.js";
@@ -125,6 +125,15 @@ describe("a chain", () => {
   });
 });
 
+describe("a lineage", () => {
+  test("is the first key of each node's own chain; a key that two nodes came to by different ways stands for itself", () => {
+    const read = [rotation(1, 2, 5), rotation(2, 3, 7), rotation(11, 12, 5, "n2"), rotation(13, 3, 5, "n3")];
+    for (const order of [read, [...read].reverse()]) {
+      expect([1, 2, 3, 11, 12, 13].map((seed) => lineageOf(order)(keyHex(seed)))).toEqual([1, 1, 3, 11, 11, 13].map(keyHex));
+    }
+  });
+});
+
 describe("pins", () => {
   test("follow to the end of the chain, keep the keys they came by, and are told to the disk once", () => {
     const written: (readonly Pin[])[] = [];
@@ -133,14 +142,16 @@ describe("pins", () => {
     expect(book.follow([rotation(2, 3, 7), rotation(1, 2, 5)])).toEqual({ moved: [], forks: [] });
     expect(written).toEqual([[pin(3, { formerKeys: [keyHex(1), keyHex(2)] })]]);
     expect(book.judge("n1", "dc1", keyHex(3))).toEqual({ kind: "pinned", origin: "cluster" });
-    expect([1, 2, 3, 4].map((seed) => book.lineage(keyHex(seed)))).toEqual([keyHex(1), keyHex(1), keyHex(1), keyHex(4)]);
+    const shown = book.rotationsOf("n1", "dc1");
+    expect(shown.map(({ epoch }) => epoch)).toEqual([5, 7]);
+    expect([1, 2, 3, 4].map((seed) => lineageOf(shown)(keyHex(seed)))).toEqual([keyHex(1), keyHex(1), keyHex(1), keyHex(4)]);
   });
 
   test("of a reader without history are the ones in KV; the chain behind them names the identity", () => {
     const book = new PinBook([]);
     book.learn([pin(2)]);
     book.follow([rotation(1, 2, 5)]);
-    expect(book.lineage(keyHex(2))).toBe(keyHex(1));
+    expect(lineageOf(book.rotationsOf("n1", "dc1"))(keyHex(2))).toBe(keyHex(1));
     expect(book.judge("n1", "dc1", keyHex(1))).toEqual({ kind: "superseded-key", current: keyHex(2) });
   });
 
@@ -177,6 +188,7 @@ describe("pins", () => {
     const book = new PinBook([pin(1)]);
     book.follow([rotation(1, 2, 5)]);
     const { moved, forks } = book.follow([rotation(1, 2, 5), rotation(1, 3, 6)]);
+    expect(book.rotationsOf("n1", "dc1")).toMatchObject([{ newKey: keyHex(2) }]); // nor its past
     expect({ moved: moved.length, forks: forks.length }).toEqual({ moved: 0, forks: 1 });
     expect(book.judge("n1", "dc1", keyHex(2))).toEqual({ kind: "pinned", origin: "cluster" });
     expect(book.judge("n1", "dc1", keyHex(3))).toMatchObject({ kind: "pin-conflict" });

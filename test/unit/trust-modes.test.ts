@@ -121,7 +121,7 @@ describe("open", () => {
     expect(registry.list({}, 0)).toEqual([]);
     expect(registry.list({ verifiedOnly: false }, 0)).toHaveLength(1);
     const nodes = [{ node: "n1", nodeId: "id", datacenter: "dc1", address: "192.0.2.1" }];
-    const [view] = viewsOf({ nodes, sidecars: new Map([["n1", true]]), registry, intake: { lastRejection: () => undefined, waits: () => false }, states: new Map(), monoMs: 0 });
+    const [view] = viewsOf({ nodes, sidecars: new Map([["n1", true]]), registry, pins: book, intake: { lastRejection: () => undefined, waits: () => false }, states: new Map(), monoMs: 0 });
     expect(view).toMatchObject({ trust: "unverified", beacon: { record: { sequence: 1 } } });
     expect(book.all()).toEqual([pinOf("n1", b)]);
   });

@@ -1,15 +1,12 @@
-/** The signed states of the believed nodes, read once: what reputations are computed from. */
-import type { Verified } from "../../beacon/envelope.js";
-import type { NodeState } from "../../beacon/record.js";
-import { believedStates } from "../../beacon/reputation-views.js";
+/** What the believed nodes signed, read once: what reputations are computed from. */
+import { type BelievedRecords, believedRecords } from "../../beacon/reputation-views.js";
 import { type ReadingFlags, readingFlags } from "./flags.js";
 import { openSource } from "./source.js";
 
 const { "grpc-addr": grpcAddr, consul, datacenter } = readingFlags;
 export const sourceFlags = { "grpc-addr": grpcAddr, consul, datacenter };
 
-export interface ReadRecords {
-  states: Verified<NodeState>[];
+export interface ReadRecords extends BelievedRecords {
   datacenter: string;
   /** Unix milliseconds. */
   readAtMs: number;
@@ -27,10 +24,10 @@ export class NoRecordsError extends Error {
 export async function readRecords(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: NodeJS.ProcessEnv): Promise<ReadRecords> {
   const source = await openSource(flags, env);
   try {
-    const states = believedStates(await source.read(new AbortController().signal, () => {}));
-    const [first] = states;
+    const believed = believedRecords(await source.read(new AbortController().signal, () => {}));
+    const [first] = believed.states;
     if (first === undefined) throw new NoRecordsError(`${source.name} shows no node whose signed state is believed here`);
-    return { states, datacenter: first.record.datacenter, readAtMs: Date.now(), servedSha256: source.servedReputationSha256() };
+    return { ...believed, datacenter: first.record.datacenter, readAtMs: Date.now(), servedSha256: source.servedReputationSha256() };
   } finally {
     source.close();
   }

@@ -18,12 +18,12 @@ export default class TrustExport extends PlainCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(TrustExport);
-    const { states, datacenter, readAtMs, servedSha256 } = await readRecords(flags, process.env);
-    const text = `${JSON.stringify(exportOf(states, { datacenter, readAtMs, servedSha256 }), undefined, 1)}\n`;
+    const { datacenter, readAtMs, servedSha256, ...believed } = await readRecords(flags, process.env);
+    const text = `${JSON.stringify(exportOf(believed, { datacenter, readAtMs, servedSha256 }), undefined, 1)}\n`;
     if (flags.output === undefined) process.stdout.write(text);
     else {
       await writeFile(flags.output, text);
-      this.log(`${String(states.length)} records in ${flags.output}`);
+      this.log(`${String(believed.states.length)} records in ${flags.output}`);
     }
   }
 }

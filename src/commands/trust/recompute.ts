@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { Args, Flags } from "@oclif/core";
 import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
-import { reputationsOf } from "../../beacon/reputation.js";
 import { openExport, parseExport, reputationBytes } from "../../beacon/reputation-document.js";
+import { reputationsFrom } from "../../beacon/reputation-views.js";
 import { PlainCommand } from "../reading/plain-command.js";
 import { EXIT } from "../reading/failure.js";
 import { readRecords, sourceFlags, type ReadRecords } from "../reading/records.js";
@@ -28,8 +28,8 @@ export default class TrustRecompute extends PlainCommand {
 
   async run(): Promise<RecomputeDocument> {
     const { args, flags } = await this.parse(TrustRecompute);
-    const { states, servedSha256 } = args.file === undefined ? await readRecords(flags, process.env) : await exported(args.file);
-    const reputations = reputationsOf(states);
+    const { servedSha256, ...believed } = args.file === undefined ? await readRecords(flags, process.env) : await exported(args.file);
+    const reputations = reputationsFrom(believed);
     const document = recomputeDocument(reputations, servedSha256);
     if (flags.raw) process.stdout.write(reputationBytes(reputations));
     else this.log(recomputeLines(document).join("\n"));
@@ -44,5 +44,5 @@ export default class TrustRecompute extends PlainCommand {
 async function exported(path: string): Promise<ReadRecords> {
   const records = parseExport(await readFile(path, "utf8"));
   const { datacenter, readAtMs, servedSha256 } = records;
-  return { states: openExport(records, new KeyAdmission(), DEFAULT_SKEW_MS), datacenter, readAtMs, servedSha256: servedSha256 ?? undefined };
+  return { ...openExport(records, new KeyAdmission(), DEFAULT_SKEW_MS), datacenter, readAtMs, servedSha256: servedSha256 ?? undefined };
 }

@@ -7,8 +7,7 @@ import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
-import { reputationsOf } from "../../beacon/reputation.js";
-import { believedStates, withReputations } from "../../beacon/reputation-views.js";
+import { believedRecords, reputationsFrom, withReputations } from "../../beacon/reputation-views.js";
 import type { cluster } from "../../proto/messages.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
 import { ClusterServiceDefinition } from "./service-definition.js";
@@ -57,7 +56,7 @@ export async function listCluster(options: ListOptions): Promise<Listing> {
     if (signal?.aborted === true) throw new ApiError("cancelled", address, `the listing from ${address} was cancelled`);
     views.push(viewOf(message, { keys, nowMs: nowMs(), skewMs }));
   }
-  const scored = withReputations(views, reputationsOf(believedStates(views)));
+  const scored = withReputations(views, reputationsFrom(believedRecords(views)));
   return served === undefined || served === null || served === "" ? { views: scored } : { views: scored, servedReputationSha256: served };
 }
 

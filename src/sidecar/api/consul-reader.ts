@@ -6,8 +6,7 @@ import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
 import { PinBook } from "../../beacon/pins.js";
 import { Registry } from "../../beacon/registry.js";
-import { reputationsOf } from "../../beacon/reputation.js";
-import { believedStates, withReputations } from "../../beacon/reputation-views.js";
+import { believedRecords, reputationsFrom, withReputations } from "../../beacon/reputation-views.js";
 import { learnPins, livenessOf, readInstances, takeIn } from "../catalog.js";
 import { systemClock } from "../clock.js";
 import type { ConsulApi } from "../consul-api.js";
@@ -43,9 +42,10 @@ export async function readCluster(
     nodes: nodes.value,
     sidecars: livenessOf(instances.value),
     registry,
+    pins,
     intake,
     states,
     monoMs: systemClock.monoMs(),
   });
-  return withReputations(views, reputationsOf(believedStates(views)));
+  return withReputations(views, reputationsFrom(believedRecords(views)));
 }

@@ -7,9 +7,8 @@
 import type { Verified } from "../../beacon/envelope.js";
 import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
 import type { Beacon, NodeState, Workload } from "../../beacon/record.js";
-import { reputationsOf } from "../../beacon/reputation.js";
 import { reputationHash } from "../../beacon/reputation-document.js";
-import { believedStates } from "../../beacon/reputation-views.js";
+import { believedRecords, reputationsFrom } from "../../beacon/reputation-views.js";
 import type { cluster } from "../../proto/messages.js";
 
 export type NodeStateMessage = cluster.services.api.NodeStateResponse.$Properties;
@@ -19,9 +18,9 @@ type WorkloadMessage = cluster.services.api.WorkloadState.$Properties;
 
 /** With what a client's own scores over these records come to, if it computes like us. */
 export function listMessageOf(views: readonly NodeView[]): NodesStateMessage {
-  const states = believedStates(views);
+  const believed = believedRecords(views);
   const message: NodesStateMessage = { states: views.map(messageOf) };
-  if (states.length > 0) message.reputation_sha256 = reputationHash(reputationsOf(states));
+  if (believed.states.length > 0) message.reputation_sha256 = reputationHash(reputationsFrom(believed));
   return message;
 }
 
@@ -39,6 +38,7 @@ export function messageOf(view: NodeView): NodeStateMessage {
   if (view.beacon !== undefined) message.sealed_beacon = view.beacon.sealed;
   if (view.state !== undefined) message.sealed_state = view.state.sealed;
   if (!isBelieved(view.trust)) return message;
+  if (view.rotations !== undefined) message.sealed_rotations = view.rotations.flatMap(({ sealed }) => [sealed.byOld, sealed.byNew]);
   if (view.beacon !== undefined) message.beacon = beaconMessage(view.beacon, view.reputation);
   if (view.state !== undefined) {
     message.workloads = workloadMessages(view.state.record);

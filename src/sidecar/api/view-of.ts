@@ -11,6 +11,7 @@ import { isBelieved, type NodeView } from "../../beacon/node-view.js";
 import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
 import { reject, type Rejection } from "../../beacon/rejection.js";
+import { openRotation, type Rotation } from "../../beacon/rotation.js";
 import { type BeaconMessage, beaconMessage, type NodeStateMessage, signatureText, workloadMessages } from "./contract.js";
 
 export interface ClientContext {
@@ -28,7 +29,7 @@ interface Place {
   datacenter: string;
 }
 
-type Evidence = { ok: true; beacon?: Verified<Beacon>; state?: Verified<NodeState> } | Rejection;
+type Evidence = { ok: true; beacon?: Verified<Beacon>; state?: Verified<NodeState>; rotations?: readonly Rotation[] } | Rejection;
 
 /** Of two verdicts the one further on stands. */
 const SEVERITY: Readonly<Record<TrustState, number>> = {
@@ -66,6 +67,7 @@ export function viewOf(message: NodeStateMessage, context: ClientContext): NodeV
   }
   if (evidence.ok && evidence.beacon !== undefined) view.beacon = evidence.beacon;
   if (evidence.ok && evidence.state !== undefined) view.state = evidence.state;
+  if (evidence.ok && evidence.rotations !== undefined) view.rotations = evidence.rotations;
   return view;
 }
 
@@ -105,7 +107,9 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
   if (!beacon.ok) return beacon;
   const differing = isBelieved(claimed) ? differingField(message.beacon, beaconMessage(beacon.verified)) : undefined;
   if (differing !== undefined) return reject("readable-mismatch", `beacon.${differing} is not what the sealed beacon says`);
-  if (sealedState.length === 0) return unsealedState(message) ?? { ok: true, beacon: beacon.verified };
+  const chain = rotationsIn(message, beacon.verified, keys);
+  if (!chain.ok) return chain;
+  if (sealedState.length === 0) return unsealedState(message) ?? { ...chain, beacon: beacon.verified };
 
   const state = open(STATE, sealedState, at);
   if (!state.ok) return reject(state.reason, `sealed state: ${state.detail}`);
@@ -122,7 +126,21 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }
   }
-  return { ok: true, beacon: beacon.verified, state: state.verified };
+  return { ...chain, beacon: beacon.verified, state: state.verified };
+}
+
+/** A rotation that does not open, or a chain that does not lead to the beacon's key, is not the sidecar's own. */
+function rotationsIn(message: NodeStateMessage, { record, key }: Verified<Beacon>, keys: KeyAdmission): { ok: true; rotations?: readonly Rotation[] } | Rejection {
+  const seals = message.sealed_rotations ?? [];
+  if (seals.length === 0) return { ok: true };
+  const rotations: Rotation[] = [];
+  for (let at = 0; at < seals.length; at += 2) {
+    const opened = openRotation({ byOld: seals[at] ?? new Uint8Array(), byNew: seals[at + 1] ?? new Uint8Array() }, keys, record);
+    if (!opened.ok) return reject(opened.reason, `key rotation: ${opened.detail}`);
+    rotations.push(opened.rotation);
+  }
+  const isChain = rotations.every(({ newKey }, i) => newKey === (rotations[i + 1]?.oldKey ?? key.hex));
+  return isChain ? { ok: true, rotations } : reject("readable-mismatch", "the key rotations do not lead to the key of the sealed beacon");
 }
 
 /** Readable values that nothing sealed stands behind. */
