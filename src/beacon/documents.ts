@@ -13,6 +13,9 @@ export const NODES_PREFIX = `${KV_ROOT}/nodes/`;
 export const STATE_SUFFIX = "/state";
 
 export const DECISIONS_PREFIX = `${KV_ROOT}/decisions/`;
+/** Signed, by name; and the bytes themselves, by their hash. */
+export const POLICY_NAMES_PREFIX = `${KV_ROOT}/policies/names/`;
+export const POLICY_BYTES_PREFIX = `${KV_ROOT}/policies/bytes/`;
 
 /** Locks of who places work. */
 export function placementPrefix(datacenter: string): string {

@@ -13,6 +13,7 @@ import { chosenOf, type Decider, type DecisionRecord, recordOf } from "./decisio
 
 /** Half of a SHA-256: no two decisions share it, nor can anybody make them. */
 const ID_LENGTH = 32;
+export const DECISION_ID_RULE = /^[0-9a-f]{32}$/;
 
 export interface SealedDecision {
   id: string;

@@ -40,10 +40,13 @@ export function factsThatMayChange({ table: { needs } }: Decision): Fact[] {
   return [...OWN, ...links];
 }
 
+/** A node without one would have some key: as the last of all it loses every tie, and what is named is enough with any key. */
+const LAST_KEY = "f".repeat(64);
+
 /** The rule just met: its value at the limit, what is missing there. The same candidate where a rule is not ours to meet. */
 export function ruleMet(candidate: Candidate, { name, limit }: RuleStatement, { applied, table: { needs }, request }: Decision, role: Role): Candidate {
   if (name === "alive") return { ...candidate, alive: true };
-  if (name === "verified_only" || name === "not_rejected") return { ...candidate, trust: "pinned", publicKey: candidate.publicKey ?? "0".repeat(64) };
+  if (name === "verified_only" || name === "not_rejected") return { ...candidate, trust: "pinned", publicKey: candidate.publicKey ?? LAST_KEY };
   const policy = applied.find((of) => of.role === role)?.evaluator.policy;
   if (policy === undefined) return candidate; // a module's own verdict
   const [, link, field] = /^links\[(\d+)\]\.(.+)$/.exec(name) ?? [];

@@ -3828,5 +3828,503 @@ export namespace ibrl {
             /** Shape of a KeyRotation. */
             type $Shape = ibrl.v1.KeyRotation.$Properties;
         }
+
+        /**
+         * Properties of a DecideRequest.
+         * @deprecated Use ibrl.v1.DecideRequest.$Properties instead.
+         */
+        interface IDecideRequest extends ibrl.v1.DecideRequest.$Properties {
+        }
+
+        /** Represents a DecideRequest. */
+        class DecideRequest {
+
+            /**
+             * Constructs a new DecideRequest.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecideRequest.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecideRequest policy. */
+            policy: Uint8Array;
+
+            /** DecideRequest policy_name. */
+            policy_name: string;
+
+            /** DecideRequest job. */
+            job: string;
+
+            /**
+             * Encodes the specified DecideRequest message. Does not implicitly {@link ibrl.v1.DecideRequest.verify|verify} messages.
+             * @param message DecideRequest message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecideRequest.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecideRequest message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecideRequest & ibrl.v1.DecideRequest.$Shape} DecideRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecideRequest & ibrl.v1.DecideRequest.$Shape;
+        }
+
+        namespace DecideRequest {
+
+            /** Properties of a DecideRequest. */
+            interface $Properties {
+
+                /** DecideRequest policy */
+                policy?: (Uint8Array|null);
+
+                /** DecideRequest policy_name */
+                policy_name?: (string|null);
+
+                /** DecideRequest job */
+                job?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecideRequest. */
+            type $Shape = ibrl.v1.DecideRequest.$Properties;
+        }
+
+        /**
+         * Properties of a PutPolicyRequest.
+         * @deprecated Use ibrl.v1.PutPolicyRequest.$Properties instead.
+         */
+        interface IPutPolicyRequest extends ibrl.v1.PutPolicyRequest.$Properties {
+        }
+
+        /** Represents a PutPolicyRequest. */
+        class PutPolicyRequest {
+
+            /**
+             * Constructs a new PutPolicyRequest.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.PutPolicyRequest.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** PutPolicyRequest name. */
+            name: string;
+
+            /** PutPolicyRequest policy. */
+            policy: Uint8Array;
+
+            /**
+             * Encodes the specified PutPolicyRequest message. Does not implicitly {@link ibrl.v1.PutPolicyRequest.verify|verify} messages.
+             * @param message PutPolicyRequest message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.PutPolicyRequest.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a PutPolicyRequest message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.PutPolicyRequest & ibrl.v1.PutPolicyRequest.$Shape} PutPolicyRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.PutPolicyRequest & ibrl.v1.PutPolicyRequest.$Shape;
+        }
+
+        namespace PutPolicyRequest {
+
+            /** Properties of a PutPolicyRequest. */
+            interface $Properties {
+
+                /** PutPolicyRequest name */
+                name?: (string|null);
+
+                /** PutPolicyRequest policy */
+                policy?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a PutPolicyRequest. */
+            type $Shape = ibrl.v1.PutPolicyRequest.$Properties;
+        }
+
+        /**
+         * Properties of a StoredQuery.
+         * @deprecated Use ibrl.v1.StoredQuery.$Properties instead.
+         */
+        interface IStoredQuery extends ibrl.v1.StoredQuery.$Properties {
+        }
+
+        /** Represents a StoredQuery. */
+        class StoredQuery {
+
+            /**
+             * Constructs a new StoredQuery.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.StoredQuery.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** StoredQuery decision. */
+            decision: string;
+
+            /** StoredQuery policy. */
+            policy: string;
+
+            /** StoredQuery policy_hash. */
+            policy_hash: string;
+
+            /**
+             * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
+             * @param message StoredQuery message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.StoredQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a StoredQuery message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredQuery & ibrl.v1.StoredQuery.$Shape} StoredQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.StoredQuery & ibrl.v1.StoredQuery.$Shape;
+        }
+
+        namespace StoredQuery {
+
+            /** Properties of a StoredQuery. */
+            interface $Properties {
+
+                /** StoredQuery decision */
+                decision?: (string|null);
+
+                /** StoredQuery policy */
+                policy?: (string|null);
+
+                /** StoredQuery policy_hash */
+                policy_hash?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a StoredQuery. */
+            type $Shape = ibrl.v1.StoredQuery.$Properties;
+        }
+
+        /**
+         * Properties of a StoredDocument.
+         * @deprecated Use ibrl.v1.StoredDocument.$Properties instead.
+         */
+        interface IStoredDocument extends ibrl.v1.StoredDocument.$Properties {
+        }
+
+        /** Represents a StoredDocument. */
+        class StoredDocument {
+
+            /**
+             * Constructs a new StoredDocument.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.StoredDocument.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** StoredDocument name. */
+            name: string;
+
+            /** StoredDocument value. */
+            value: Uint8Array;
+
+            /**
+             * Encodes the specified StoredDocument message. Does not implicitly {@link ibrl.v1.StoredDocument.verify|verify} messages.
+             * @param message StoredDocument message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.StoredDocument.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a StoredDocument message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredDocument & ibrl.v1.StoredDocument.$Shape} StoredDocument
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.StoredDocument & ibrl.v1.StoredDocument.$Shape;
+        }
+
+        namespace StoredDocument {
+
+            /** Properties of a StoredDocument. */
+            interface $Properties {
+
+                /** StoredDocument name */
+                name?: (string|null);
+
+                /** StoredDocument value */
+                value?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a StoredDocument. */
+            type $Shape = ibrl.v1.StoredDocument.$Properties;
+        }
+
+        /**
+         * Properties of a StoredDocuments.
+         * @deprecated Use ibrl.v1.StoredDocuments.$Properties instead.
+         */
+        interface IStoredDocuments extends ibrl.v1.StoredDocuments.$Properties {
+        }
+
+        /** Represents a StoredDocuments. */
+        class StoredDocuments {
+
+            /**
+             * Constructs a new StoredDocuments.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.StoredDocuments.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** StoredDocuments documents. */
+            documents: ibrl.v1.StoredDocument.$Properties[];
+
+            /**
+             * Encodes the specified StoredDocuments message. Does not implicitly {@link ibrl.v1.StoredDocuments.verify|verify} messages.
+             * @param message StoredDocuments message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.StoredDocuments.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a StoredDocuments message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredDocuments & ibrl.v1.StoredDocuments.$Shape} StoredDocuments
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.StoredDocuments & ibrl.v1.StoredDocuments.$Shape;
+        }
+
+        namespace StoredDocuments {
+
+            /** Properties of a StoredDocuments. */
+            interface $Properties {
+
+                /** StoredDocuments documents */
+                documents?: (ibrl.v1.StoredDocument.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a StoredDocuments. */
+            type $Shape = ibrl.v1.StoredDocuments.$Properties;
+        }
+
+        /**
+         * Properties of a ServicesQuery.
+         * @deprecated Use ibrl.v1.ServicesQuery.$Properties instead.
+         */
+        interface IServicesQuery extends ibrl.v1.ServicesQuery.$Properties {
+        }
+
+        /** Represents a ServicesQuery. */
+        class ServicesQuery {
+
+            /**
+             * Constructs a new ServicesQuery.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ServicesQuery.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ServicesQuery names. */
+            names: string[];
+
+            /**
+             * Encodes the specified ServicesQuery message. Does not implicitly {@link ibrl.v1.ServicesQuery.verify|verify} messages.
+             * @param message ServicesQuery message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ServicesQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ServicesQuery message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicesQuery & ibrl.v1.ServicesQuery.$Shape} ServicesQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ServicesQuery & ibrl.v1.ServicesQuery.$Shape;
+        }
+
+        namespace ServicesQuery {
+
+            /** Properties of a ServicesQuery. */
+            interface $Properties {
+
+                /** ServicesQuery names */
+                names?: (string[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ServicesQuery. */
+            type $Shape = ibrl.v1.ServicesQuery.$Properties;
+        }
+
+        /**
+         * Properties of a ServicePlaces.
+         * @deprecated Use ibrl.v1.ServicePlaces.$Properties instead.
+         */
+        interface IServicePlaces extends ibrl.v1.ServicePlaces.$Properties {
+        }
+
+        /** Represents a ServicePlaces. */
+        class ServicePlaces {
+
+            /**
+             * Constructs a new ServicePlaces.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ServicePlaces.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ServicePlaces services. */
+            services: ibrl.v1.ServicePlace.$Properties[];
+
+            /**
+             * Encodes the specified ServicePlaces message. Does not implicitly {@link ibrl.v1.ServicePlaces.verify|verify} messages.
+             * @param message ServicePlaces message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ServicePlaces.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ServicePlaces message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicePlaces & ibrl.v1.ServicePlaces.$Shape} ServicePlaces
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ServicePlaces & ibrl.v1.ServicePlaces.$Shape;
+        }
+
+        namespace ServicePlaces {
+
+            /** Properties of a ServicePlaces. */
+            interface $Properties {
+
+                /** ServicePlaces services */
+                services?: (ibrl.v1.ServicePlace.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ServicePlaces. */
+            type $Shape = ibrl.v1.ServicePlaces.$Properties;
+        }
+
+        /**
+         * Properties of a ServicePlace.
+         * @deprecated Use ibrl.v1.ServicePlace.$Properties instead.
+         */
+        interface IServicePlace extends ibrl.v1.ServicePlace.$Properties {
+        }
+
+        /** Represents a ServicePlace. */
+        class ServicePlace {
+
+            /**
+             * Constructs a new ServicePlace.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ServicePlace.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ServicePlace name. */
+            name: string;
+
+            /** ServicePlace nodes. */
+            nodes: string[];
+
+            /**
+             * Encodes the specified ServicePlace message. Does not implicitly {@link ibrl.v1.ServicePlace.verify|verify} messages.
+             * @param message ServicePlace message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ServicePlace.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ServicePlace message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicePlace & ibrl.v1.ServicePlace.$Shape} ServicePlace
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ServicePlace & ibrl.v1.ServicePlace.$Shape;
+        }
+
+        namespace ServicePlace {
+
+            /** Properties of a ServicePlace. */
+            interface $Properties {
+
+                /** ServicePlace name */
+                name?: (string|null);
+
+                /** ServicePlace nodes */
+                nodes?: (string[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ServicePlace. */
+            type $Shape = ibrl.v1.ServicePlace.$Properties;
+        }
     }
 }

@@ -10558,6 +10558,1238 @@ export const ibrl = $root.ibrl = (() => {
             return KeyRotation;
         })();
 
+        v1.DecideRequest = (function() {
+
+            /**
+             * Properties of a DecideRequest.
+             * @typedef {Object} ibrl.v1.DecideRequest.$Properties
+             * @property {Uint8Array|null} [policy] DecideRequest policy
+             * @property {string|null} [policy_name] DecideRequest policy_name
+             * @property {string|null} [job] DecideRequest job
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecideRequest.
+             * @memberof ibrl.v1
+             * @interface IDecideRequest
+             * @augments ibrl.v1.DecideRequest.$Properties
+             * @deprecated Use ibrl.v1.DecideRequest.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecideRequest.
+             * @typedef {ibrl.v1.DecideRequest.$Properties} ibrl.v1.DecideRequest.$Shape
+             */
+
+            /**
+             * Constructs a new DecideRequest.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecideRequest.
+             * @constructor
+             * @param {ibrl.v1.DecideRequest.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecideRequest = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecideRequest policy.
+             * @member {Uint8Array} policy
+             * @memberof ibrl.v1.DecideRequest
+             * @instance
+             */
+            DecideRequest.prototype.policy = $util.newBuffer([]);
+
+            /**
+             * DecideRequest policy_name.
+             * @member {string} policy_name
+             * @memberof ibrl.v1.DecideRequest
+             * @instance
+             */
+            DecideRequest.prototype.policy_name = "";
+
+            /**
+             * DecideRequest job.
+             * @member {string} job
+             * @memberof ibrl.v1.DecideRequest
+             * @instance
+             */
+            DecideRequest.prototype.job = "";
+
+            /**
+             * Encodes the specified DecideRequest message. Does not implicitly {@link ibrl.v1.DecideRequest.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecideRequest
+             * @static
+             * @param {ibrl.v1.DecideRequest.$Properties} message DecideRequest message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecideRequest.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.policy != null && $Object.hasOwnProperty.call(message, "policy") && message.policy.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.policy);
+                if (message.policy_name != null && $Object.hasOwnProperty.call(message, "policy_name") && message.policy_name !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.policy_name);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.job);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecideRequest message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecideRequest
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecideRequest & ibrl.v1.DecideRequest.$Shape} DecideRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecideRequest.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecideRequest();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.policy = value;
+                            else
+                                delete message.policy;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.policy_name = value;
+                            else
+                                delete message.policy_name;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecideRequest;
+        })();
+
+        v1.PutPolicyRequest = (function() {
+
+            /**
+             * Properties of a PutPolicyRequest.
+             * @typedef {Object} ibrl.v1.PutPolicyRequest.$Properties
+             * @property {string|null} [name] PutPolicyRequest name
+             * @property {Uint8Array|null} [policy] PutPolicyRequest policy
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a PutPolicyRequest.
+             * @memberof ibrl.v1
+             * @interface IPutPolicyRequest
+             * @augments ibrl.v1.PutPolicyRequest.$Properties
+             * @deprecated Use ibrl.v1.PutPolicyRequest.$Properties instead.
+             */
+
+            /**
+             * Shape of a PutPolicyRequest.
+             * @typedef {ibrl.v1.PutPolicyRequest.$Properties} ibrl.v1.PutPolicyRequest.$Shape
+             */
+
+            /**
+             * Constructs a new PutPolicyRequest.
+             * @memberof ibrl.v1
+             * @classdesc Represents a PutPolicyRequest.
+             * @constructor
+             * @param {ibrl.v1.PutPolicyRequest.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const PutPolicyRequest = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * PutPolicyRequest name.
+             * @member {string} name
+             * @memberof ibrl.v1.PutPolicyRequest
+             * @instance
+             */
+            PutPolicyRequest.prototype.name = "";
+
+            /**
+             * PutPolicyRequest policy.
+             * @member {Uint8Array} policy
+             * @memberof ibrl.v1.PutPolicyRequest
+             * @instance
+             */
+            PutPolicyRequest.prototype.policy = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified PutPolicyRequest message. Does not implicitly {@link ibrl.v1.PutPolicyRequest.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.PutPolicyRequest
+             * @static
+             * @param {ibrl.v1.PutPolicyRequest.$Properties} message PutPolicyRequest message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            PutPolicyRequest.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.policy != null && $Object.hasOwnProperty.call(message, "policy") && message.policy.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.policy);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a PutPolicyRequest message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.PutPolicyRequest
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.PutPolicyRequest & ibrl.v1.PutPolicyRequest.$Shape} PutPolicyRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            PutPolicyRequest.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.PutPolicyRequest();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.policy = value;
+                            else
+                                delete message.policy;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return PutPolicyRequest;
+        })();
+
+        v1.StoredQuery = (function() {
+
+            /**
+             * Properties of a StoredQuery.
+             * @typedef {Object} ibrl.v1.StoredQuery.$Properties
+             * @property {string|null} [decision] StoredQuery decision
+             * @property {string|null} [policy] StoredQuery policy
+             * @property {string|null} [policy_hash] StoredQuery policy_hash
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a StoredQuery.
+             * @memberof ibrl.v1
+             * @interface IStoredQuery
+             * @augments ibrl.v1.StoredQuery.$Properties
+             * @deprecated Use ibrl.v1.StoredQuery.$Properties instead.
+             */
+
+            /**
+             * Shape of a StoredQuery.
+             * @typedef {ibrl.v1.StoredQuery.$Properties} ibrl.v1.StoredQuery.$Shape
+             */
+
+            /**
+             * Constructs a new StoredQuery.
+             * @memberof ibrl.v1
+             * @classdesc Represents a StoredQuery.
+             * @constructor
+             * @param {ibrl.v1.StoredQuery.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const StoredQuery = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * StoredQuery decision.
+             * @member {string} decision
+             * @memberof ibrl.v1.StoredQuery
+             * @instance
+             */
+            StoredQuery.prototype.decision = "";
+
+            /**
+             * StoredQuery policy.
+             * @member {string} policy
+             * @memberof ibrl.v1.StoredQuery
+             * @instance
+             */
+            StoredQuery.prototype.policy = "";
+
+            /**
+             * StoredQuery policy_hash.
+             * @member {string} policy_hash
+             * @memberof ibrl.v1.StoredQuery
+             * @instance
+             */
+            StoredQuery.prototype.policy_hash = "";
+
+            /**
+             * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.StoredQuery
+             * @static
+             * @param {ibrl.v1.StoredQuery.$Properties} message StoredQuery message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            StoredQuery.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.decision != null && $Object.hasOwnProperty.call(message, "decision") && message.decision !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.decision);
+                if (message.policy != null && $Object.hasOwnProperty.call(message, "policy") && message.policy !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.policy);
+                if (message.policy_hash != null && $Object.hasOwnProperty.call(message, "policy_hash") && message.policy_hash !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.policy_hash);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a StoredQuery message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.StoredQuery
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredQuery & ibrl.v1.StoredQuery.$Shape} StoredQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            StoredQuery.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.StoredQuery();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.decision = value;
+                            else
+                                delete message.decision;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.policy = value;
+                            else
+                                delete message.policy;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.policy_hash = value;
+                            else
+                                delete message.policy_hash;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return StoredQuery;
+        })();
+
+        v1.StoredDocument = (function() {
+
+            /**
+             * Properties of a StoredDocument.
+             * @typedef {Object} ibrl.v1.StoredDocument.$Properties
+             * @property {string|null} [name] StoredDocument name
+             * @property {Uint8Array|null} [value] StoredDocument value
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a StoredDocument.
+             * @memberof ibrl.v1
+             * @interface IStoredDocument
+             * @augments ibrl.v1.StoredDocument.$Properties
+             * @deprecated Use ibrl.v1.StoredDocument.$Properties instead.
+             */
+
+            /**
+             * Shape of a StoredDocument.
+             * @typedef {ibrl.v1.StoredDocument.$Properties} ibrl.v1.StoredDocument.$Shape
+             */
+
+            /**
+             * Constructs a new StoredDocument.
+             * @memberof ibrl.v1
+             * @classdesc Represents a StoredDocument.
+             * @constructor
+             * @param {ibrl.v1.StoredDocument.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const StoredDocument = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * StoredDocument name.
+             * @member {string} name
+             * @memberof ibrl.v1.StoredDocument
+             * @instance
+             */
+            StoredDocument.prototype.name = "";
+
+            /**
+             * StoredDocument value.
+             * @member {Uint8Array} value
+             * @memberof ibrl.v1.StoredDocument
+             * @instance
+             */
+            StoredDocument.prototype.value = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified StoredDocument message. Does not implicitly {@link ibrl.v1.StoredDocument.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.StoredDocument
+             * @static
+             * @param {ibrl.v1.StoredDocument.$Properties} message StoredDocument message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            StoredDocument.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.value != null && $Object.hasOwnProperty.call(message, "value") && message.value.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.value);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a StoredDocument message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.StoredDocument
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredDocument & ibrl.v1.StoredDocument.$Shape} StoredDocument
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            StoredDocument.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.StoredDocument();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.value = value;
+                            else
+                                delete message.value;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return StoredDocument;
+        })();
+
+        v1.StoredDocuments = (function() {
+
+            /**
+             * Properties of a StoredDocuments.
+             * @typedef {Object} ibrl.v1.StoredDocuments.$Properties
+             * @property {Array.<ibrl.v1.StoredDocument.$Properties>|null} [documents] StoredDocuments documents
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a StoredDocuments.
+             * @memberof ibrl.v1
+             * @interface IStoredDocuments
+             * @augments ibrl.v1.StoredDocuments.$Properties
+             * @deprecated Use ibrl.v1.StoredDocuments.$Properties instead.
+             */
+
+            /**
+             * Shape of a StoredDocuments.
+             * @typedef {ibrl.v1.StoredDocuments.$Properties} ibrl.v1.StoredDocuments.$Shape
+             */
+
+            /**
+             * Constructs a new StoredDocuments.
+             * @memberof ibrl.v1
+             * @classdesc Represents a StoredDocuments.
+             * @constructor
+             * @param {ibrl.v1.StoredDocuments.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const StoredDocuments = function (properties) {
+                this.documents = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * StoredDocuments documents.
+             * @member {Array.<ibrl.v1.StoredDocument.$Properties>} documents
+             * @memberof ibrl.v1.StoredDocuments
+             * @instance
+             */
+            StoredDocuments.prototype.documents = $util.emptyArray;
+
+            /**
+             * Encodes the specified StoredDocuments message. Does not implicitly {@link ibrl.v1.StoredDocuments.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.StoredDocuments
+             * @static
+             * @param {ibrl.v1.StoredDocuments.$Properties} message StoredDocuments message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            StoredDocuments.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.documents != null && message.documents.length)
+                    for (let i = 0; i < message.documents.length; ++i)
+                        $root.ibrl.v1.StoredDocument.encode(message.documents[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a StoredDocuments message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.StoredDocuments
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.StoredDocuments & ibrl.v1.StoredDocuments.$Shape} StoredDocuments
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            StoredDocuments.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.StoredDocuments();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.documents && message.documents.length))
+                                message.documents = [];
+                            message.documents.push($root.ibrl.v1.StoredDocument.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return StoredDocuments;
+        })();
+
+        v1.ServicesQuery = (function() {
+
+            /**
+             * Properties of a ServicesQuery.
+             * @typedef {Object} ibrl.v1.ServicesQuery.$Properties
+             * @property {Array.<string>|null} [names] ServicesQuery names
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ServicesQuery.
+             * @memberof ibrl.v1
+             * @interface IServicesQuery
+             * @augments ibrl.v1.ServicesQuery.$Properties
+             * @deprecated Use ibrl.v1.ServicesQuery.$Properties instead.
+             */
+
+            /**
+             * Shape of a ServicesQuery.
+             * @typedef {ibrl.v1.ServicesQuery.$Properties} ibrl.v1.ServicesQuery.$Shape
+             */
+
+            /**
+             * Constructs a new ServicesQuery.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ServicesQuery.
+             * @constructor
+             * @param {ibrl.v1.ServicesQuery.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ServicesQuery = function (properties) {
+                this.names = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ServicesQuery names.
+             * @member {Array.<string>} names
+             * @memberof ibrl.v1.ServicesQuery
+             * @instance
+             */
+            ServicesQuery.prototype.names = $util.emptyArray;
+
+            /**
+             * Encodes the specified ServicesQuery message. Does not implicitly {@link ibrl.v1.ServicesQuery.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ServicesQuery
+             * @static
+             * @param {ibrl.v1.ServicesQuery.$Properties} message ServicesQuery message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ServicesQuery.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.names != null && message.names.length)
+                    for (let i = 0; i < message.names.length; ++i)
+                        writer.uint32(/* id 1, wireType 2 =*/10).string(message.names[i]);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ServicesQuery message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ServicesQuery
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicesQuery & ibrl.v1.ServicesQuery.$Shape} ServicesQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ServicesQuery.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ServicesQuery();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.names && message.names.length))
+                                message.names = [];
+                            message.names.push(reader.stringVerify());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ServicesQuery;
+        })();
+
+        v1.ServicePlaces = (function() {
+
+            /**
+             * Properties of a ServicePlaces.
+             * @typedef {Object} ibrl.v1.ServicePlaces.$Properties
+             * @property {Array.<ibrl.v1.ServicePlace.$Properties>|null} [services] ServicePlaces services
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ServicePlaces.
+             * @memberof ibrl.v1
+             * @interface IServicePlaces
+             * @augments ibrl.v1.ServicePlaces.$Properties
+             * @deprecated Use ibrl.v1.ServicePlaces.$Properties instead.
+             */
+
+            /**
+             * Shape of a ServicePlaces.
+             * @typedef {ibrl.v1.ServicePlaces.$Properties} ibrl.v1.ServicePlaces.$Shape
+             */
+
+            /**
+             * Constructs a new ServicePlaces.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ServicePlaces.
+             * @constructor
+             * @param {ibrl.v1.ServicePlaces.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ServicePlaces = function (properties) {
+                this.services = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ServicePlaces services.
+             * @member {Array.<ibrl.v1.ServicePlace.$Properties>} services
+             * @memberof ibrl.v1.ServicePlaces
+             * @instance
+             */
+            ServicePlaces.prototype.services = $util.emptyArray;
+
+            /**
+             * Encodes the specified ServicePlaces message. Does not implicitly {@link ibrl.v1.ServicePlaces.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ServicePlaces
+             * @static
+             * @param {ibrl.v1.ServicePlaces.$Properties} message ServicePlaces message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ServicePlaces.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.services != null && message.services.length)
+                    for (let i = 0; i < message.services.length; ++i)
+                        $root.ibrl.v1.ServicePlace.encode(message.services[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ServicePlaces message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ServicePlaces
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicePlaces & ibrl.v1.ServicePlaces.$Shape} ServicePlaces
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ServicePlaces.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ServicePlaces();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.services && message.services.length))
+                                message.services = [];
+                            message.services.push($root.ibrl.v1.ServicePlace.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ServicePlaces;
+        })();
+
+        v1.ServicePlace = (function() {
+
+            /**
+             * Properties of a ServicePlace.
+             * @typedef {Object} ibrl.v1.ServicePlace.$Properties
+             * @property {string|null} [name] ServicePlace name
+             * @property {Array.<string>|null} [nodes] ServicePlace nodes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ServicePlace.
+             * @memberof ibrl.v1
+             * @interface IServicePlace
+             * @augments ibrl.v1.ServicePlace.$Properties
+             * @deprecated Use ibrl.v1.ServicePlace.$Properties instead.
+             */
+
+            /**
+             * Shape of a ServicePlace.
+             * @typedef {ibrl.v1.ServicePlace.$Properties} ibrl.v1.ServicePlace.$Shape
+             */
+
+            /**
+             * Constructs a new ServicePlace.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ServicePlace.
+             * @constructor
+             * @param {ibrl.v1.ServicePlace.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ServicePlace = function (properties) {
+                this.nodes = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ServicePlace name.
+             * @member {string} name
+             * @memberof ibrl.v1.ServicePlace
+             * @instance
+             */
+            ServicePlace.prototype.name = "";
+
+            /**
+             * ServicePlace nodes.
+             * @member {Array.<string>} nodes
+             * @memberof ibrl.v1.ServicePlace
+             * @instance
+             */
+            ServicePlace.prototype.nodes = $util.emptyArray;
+
+            /**
+             * Encodes the specified ServicePlace message. Does not implicitly {@link ibrl.v1.ServicePlace.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ServicePlace
+             * @static
+             * @param {ibrl.v1.ServicePlace.$Properties} message ServicePlace message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ServicePlace.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.name != null && $Object.hasOwnProperty.call(message, "name") && message.name !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+                if (message.nodes != null && message.nodes.length)
+                    for (let i = 0; i < message.nodes.length; ++i)
+                        writer.uint32(/* id 2, wireType 2 =*/18).string(message.nodes[i]);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ServicePlace message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ServicePlace
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ServicePlace & ibrl.v1.ServicePlace.$Shape} ServicePlace
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ServicePlace.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ServicePlace();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.name = value;
+                            else
+                                delete message.name;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.nodes && message.nodes.length))
+                                message.nodes = [];
+                            message.nodes.push(reader.stringVerify());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ServicePlace;
+        })();
+
         return v1;
     })();
 

@@ -69,7 +69,7 @@ export class Decisions {
       throw error;
     }
     observer.decided(decision, clock.monoMs() - startedMs);
-    const sealed = sealDecision(decision, who, identity, keys);
+    const sealed = sealDecision(decision, { node: who.node, datacenter: who.datacenter }, identity, keys);
     return { id: sealed.id, decision, sealed };
   }
 

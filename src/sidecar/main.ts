@@ -23,6 +23,7 @@ import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
 import { ClusterView } from "./cluster-view.js";
+import type { CallOptions } from "./consul-api.js";
 import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { Decisions } from "./decisions.js";
@@ -40,6 +41,8 @@ import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
 import { createWorkloads } from "./placement/create.js";
 import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
+import { PolicyDesk } from "./policy-desk.js";
+import { PolicyTelemetry } from "./policy-telemetry.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
@@ -51,7 +54,6 @@ import { choosePeers } from "./probe/choose-peers.js";
 import { loadOrCreateProbeKeys } from "./state/probe-key.js";
 import { DEFAULT_PROBE_PORT, DEFAULT_PROBE_SETTINGS } from "./probe/probe-settings.js";
 import { StampRunner } from "./probe/stamp-runner.js";
-import { PolicyTelemetry } from "./policy-telemetry.js";
 import { ProbeTelemetry } from "./probe-telemetry.js";
 import { KeyRotator } from "./key-rotator.js";
 import { OwnPin } from "./own-pin.js";
@@ -60,14 +62,16 @@ import { ReputationBook } from "./reputation-book.js";
 import { RotationReader } from "./rotation-reader.js";
 import { type OwnLinks, Sealer } from "./sealer.js";
 import { SettingsError, type SidecarSettings } from "./settings.js";
+import { serviceNodes } from "./service-nodes.js";
 import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
+import { readDecisionList, writeDecisionList } from "./state/decision-list.js";
 import { EpochCounter } from "./state/epoch.js";
 import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
-import { readDecisionList, writeDecisionList } from "./state/decision-list.js";
 import { StateReader } from "./state-reader.js";
+import { storedIn } from "./stored-records.js";
 import { Telemetry } from "./telemetry.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
@@ -263,8 +267,10 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     onStale: (error) => logger.warn({ err: error }, "an old decision of this node stays in KV"),
   });
   const workloads = createWorkloads({ settings: settings.placement, nomad: jobs, consul, keys, view, decisions, datacenter, clock, logger, wasm: { observer: policyTelemetry.wasm }, clusterPolicy: () => undefined });
+  const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => undefined, wasm: policyTelemetry.wasm });
+  const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const grpc = new GrpcApi({
-    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, logger,
+    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, logger,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({

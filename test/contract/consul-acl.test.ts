@@ -86,11 +86,15 @@ describe("ACL tokens on a real agent", () => {
   describe("the policies that `hypercore acl render` prints", () => {
     const render = (...args: string[]) => runCli(["acl", "render", ...args]);
 
-    it("let a placer hold the lock of placement, and nobody else", async () => {
+    it("let a placer hold the lock of placement and keep decisions and policies, and no other sidecar", async () => {
       const session = async (token: string) => fetch(`${one.agent.httpUrl}/v1/session/create`, { method: "PUT", headers: { "X-Consul-Token": token } });
       const [placer, sidecar] = await Promise.all(["placer", "sidecar"].map(async (role) => tokenWith((await render("--role", role, "--node", "contract-1")).stdout)));
       expect((await session(sidecar ?? "")).status).toBe(403);
       const { ID } = (await (await session(placer ?? "")).json()) as { ID: string };
+      for (const key of ["ibrl/v1/decisions/x", "ibrl/v1/policies/names/x", "ibrl/v1/policies/bytes/x"]) {
+        await expect(connectWith(sidecar ?? "").kvPut(key, "y")).rejects.toMatchObject({ code: "permission", fields: { permission: `key:write on "${key}"` } });
+        await expect(connectWith(placer ?? "").kvPut(key, "y")).resolves.toBe(true);
+      }
       const lock = `${one.agent.httpUrl}/v1/kv/ibrl/v1/placement/dc1/lock?acquire=${ID}`;
       const taken = await fetch(lock, { method: "PUT", headers: { "X-Consul-Token": placer ?? "" } });
       expect([taken.status, await taken.text()]).toEqual([200, "true"]);

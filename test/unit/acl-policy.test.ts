@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { EVENT_NAME, NODES_PREFIX, pinKey, pinsPrefix, SERVICE_NAME, stateKey } from "../../src/beacon/documents.js";
+import { decisionKey } from "../../src/policy/decision-document.js";
+import { policyBytesKey, policyNameKey } from "../../src/policy/stored-policy.js";
 import { ACL_ROLES, ACL_TEMPLATES, renderPolicy } from "../../src/acl/consul-policy.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { policyOf } from "../harness/cluster.js";
@@ -27,12 +29,20 @@ test.each([
   expect(sidecar.filter((rule) => rule.resource === resource && rule.policy === policy && covers(rule.label))).toHaveLength(1);
 });
 
-// A decision's key is its own hash, so that a placer cannot put one in the place of another's.
-test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name, and every line is a rule or a comment", (role) => {
+/** What placers of a cluster write together: the lock, decisions under their own hashes, policies that are signed. */
+const SHARED = /\/node-1\b|^ibrl\/v1\/(?:placement\/dc7|decisions|policies)\/$/;
+
+test.each([["decisions", decisionKey("0".repeat(32))], ["policies by name", policyNameKey("near")], ["policies' bytes", policyBytesKey("0".repeat(64))]])("a placer may write %s, and a sidecar that is none may not", (_, key) => {
+  const writes = (rules: Rule[]) => rules.filter(({ resource, policy, label }) => resource === "key_prefix" && policy === "write" && key.startsWith(label));
+  expect(writes(rulesIn(policyOf("placer", "node-1", "dc7")))).toHaveLength(1);
+  expect(writes(sidecar)).toEqual([]);
+});
+
+test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name or a shared prefix of placers, and every line is a rule or a comment", (role) => {
   const hcl = policyOf(role, "node-1", "dc7");
   for (const { resource, label, policy } of rulesIn(hcl)) {
     if (resource === "key_prefix") expect(label).toMatch(/\/$/);
-    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? /\/(node-1|dc7)\b|^ibrl\/v1\/decisions\/$/ : /\/node-1\b/);
+    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? SHARED : /\/node-1\b/);
   }
   expect(hcl.split("\n").filter((line) => line !== "" && !line.startsWith("#"))).toHaveLength(rulesIn(hcl).length);
 });

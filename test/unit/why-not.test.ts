@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { WasmEvaluator } from "../../src/policy/wasm-evaluator.js";
 import { whyNot } from "../../src/policy/why-not.js";
-import { whyNotText } from "../../src/commands/views/ranking.js";
+import { whyNotDocument, whyNotText } from "../../src/commands/views/ranking.js";
 import { bareCandidate, candidate, decideOver, evaluator } from "../harness/candidates.js";
 
 const near = () => evaluator({ rules: { max_latency_ms: 100 }, scoring: { latency_weight: 1, ranges: { latency_ms: { best: 0, worst: 200 } } } });
@@ -28,11 +28,12 @@ test("the first needs nothing, and a node that is no candidate has no answer", a
 
 test("rules that are no numbers are met too, and what no single value can do is said", async () => {
   const spawn = evaluator({ rules: { required_capabilities: ["gpu"] }, scoring: { price_weight: 1, ranges: { price_per_gb: { best: 0, worst: 1 } } } });
-  const decision = await decideOver([candidate(1, { priceMicroUsdPerGb: 0, capabilities: ["gpu"] }), bareCandidate(2)], { spawn });
+  const decision = await decideOver([candidate(1, { priceMicroUsdPerGb: 8_000, capabilities: ["gpu"] }), bareCandidate(2)], { spawn });
   const answer = await whyNot(decision, "node-2");
   expect(answer?.failures.map(({ result }) => result.rule.name)).toEqual(["verified_only", "required_capabilities"]);
-  // Free of charge it would tie, and the made-up key of an unverified node comes first.
-  expect(answer).toMatchObject({ placeIfMet: 2, changes: [{ fact: "price", from: undefined, to: 0 }] });
+  // At the same price it would tie; whether its key came first is not known, and so not assumed.
+  expect(answer).toMatchObject({ placeIfMet: 2, changes: [{ fact: "price", from: undefined, to: 7_999 }] });
+  expect(whyNotDocument(answer as NonNullable<typeof answer>)).toMatchObject({ publicKey: null, place: null, scorePpm: null, first: "node-1", changes: [{ from: null }] });
 });
 
 test("of a module a border is found too, and no more is said than was seen: it may treat better values otherwise", async () => {

@@ -3,6 +3,8 @@
  * source needs is loaded when it is opened, so that `--help` and a bad flag cost none of it.
  */
 import type { NodeView } from "../../beacon/node-view.js";
+import type { ServiceNodes } from "../../policy/candidates.js";
+import type { StoredRecords } from "../../sidecar/stored-records.js";
 import { hostPort, type ReadingFlags } from "./flags.js";
 
 export interface Source {
@@ -12,6 +14,10 @@ export interface Source {
   read(signal: AbortSignal, onProgress: (step: string) => void): Promise<NodeView[]>;
   /** SHA-256 of the scores as the sidecar computed them over the records read last; undefined straight from Consul. */
   servedReputationSha256(): string | undefined;
+  /** Decisions and policies of KV, unverified. */
+  readonly stored: StoredRecords;
+  /** Where Consul's services run. Rejects with ApiError or ConsulError. */
+  services(names: readonly string[]): Promise<ServiceNodes>;
   close(): void;
 }
 
@@ -23,8 +29,9 @@ export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacente
 }
 
 async function sidecarSource(address: string): Promise<Source> {
-  const [{ listCluster }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
+  const [{ listCluster }, { findServices, storedAt }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
+    import("../../sidecar/api/policy-client.js"),
     import("../../beacon/keys.js"),
     import("../../sidecar/api/grpc-log.js"),
   ]);
@@ -39,22 +46,29 @@ async function sidecarSource(address: string): Promise<Source> {
       return listing.views;
     },
     servedReputationSha256: () => served,
+    stored: storedAt({ address }),
+    services: (names) => findServices(names, { address }),
     close: () => {},
   };
 }
 
 async function consulSource(env: Environment, datacenter: string | undefined): Promise<Source> {
-  const [{ connectConsul }, { consulSettingsFrom }, { readCluster }] = await Promise.all([
+  const [{ connectConsul }, { consulSettingsFrom }, { readCluster }, { storedIn }, { serviceNodes }] = await Promise.all([
     import("../../sidecar/consul/connect.js"),
     import("../../sidecar/consul/settings.js"),
     import("../../sidecar/api/consul-reader.js"),
+    import("../../sidecar/stored-records.js"),
+    import("../../sidecar/service-nodes.js"),
   ]);
   const settings = consulSettingsFrom(env);
   const consul = connectConsul(settings);
+  const at = datacenter === undefined ? {} : { datacenter };
   return {
     name: `Consul at ${consul.address}`,
     read: (signal, onProgress) => readCluster(consul, { datacenter: datacenter ?? settings.datacenter ?? undefined, signal, onProgress }),
     servedReputationSha256: () => undefined,
+    stored: storedIn(consul, at),
+    services: (names) => serviceNodes(consul, names, at),
     close: () => consul.close(),
   };
 }

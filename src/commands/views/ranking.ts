@@ -23,16 +23,39 @@ export function rankingDocument(decision: Decision): object {
   return {
     schemaVersion: 1,
     policies: decision.applied.map(({ role, evaluator: { identity } }) => ({ role, ...identity })),
-    nodes: decision.all().map(({ place, candidate, status, scorePpm }) => ({
-      place: place ?? null, node: candidate.node, publicKey: candidate.publicKey ?? null, status, scorePpm: status === "excluded" ? null : scorePpm,
-      beaconHash: candidate.beaconHash ?? null, stateHash: candidate.stateHash ?? null,
-      reasons: (decision.reasonsFor(candidate.node) ?? []).map(({ role, reasons }) => ({
-        role,
-        rules: reasons.rules.map(({ rule, value, verdict, note }) => ({ ...rule, value: value ?? null, verdict, note: note ?? null })),
-        terms: reasons.terms.map(({ term, value, score }) => ({ ...term, value: value ?? null, score })),
-        said: reasons.said ?? [],
-      })),
+    nodes: rankedNodes(decision),
+  };
+}
+
+/** Each node with its place, every rule's value and verdict, and every term. */
+export function rankedNodes(decision: Decision): object[] {
+  return decision.all().map(({ place, candidate, status, scorePpm }) => ({
+    place: place ?? null, node: candidate.node, publicKey: candidate.publicKey ?? null, status, scorePpm: status === "excluded" ? null : scorePpm,
+    beaconHash: candidate.beaconHash ?? null, stateHash: candidate.stateHash ?? null,
+    reasons: (decision.reasonsFor(candidate.node) ?? []).map(({ role, reasons }) => ({
+      role,
+      rules: reasons.rules.map(({ rule, value, verdict, note }) => ({ ...rule, value: value ?? null, verdict, note: note ?? null })),
+      terms: reasons.terms.map(({ term, value, score }) => ({ ...term, value: value ?? null, score })),
+      said: reasons.said ?? [],
     })),
+  }));
+}
+
+/** For --json, as rankingDocument. */
+export function whyNotDocument({ standing, first, failures, placeIfMet, changes, said }: WhyNot): object {
+  const { candidate, place, status, scorePpm } = standing;
+  return {
+    schemaVersion: 1,
+    node: candidate.node,
+    publicKey: candidate.publicKey ?? null,
+    place: place ?? null,
+    status,
+    scorePpm: status === "excluded" ? null : scorePpm,
+    first: first?.candidate.node ?? null,
+    failures: failures.map(({ role, policy, result: { rule, value, verdict, note } }) => ({ role, policy, ...rule, value: value ?? null, verdict, note: note ?? null })),
+    placeIfMet: placeIfMet ?? null,
+    changes: changes.map(({ from, ...change }) => ({ ...change, from: from ?? null })),
+    said,
   };
 }
 

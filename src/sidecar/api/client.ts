@@ -3,7 +3,7 @@
  * (view-of.ts). Plain text, so it is for a sidecar on this host.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type MethodDefinition, type ServiceError } from "@grpc/grpc-js";
 import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
@@ -13,17 +13,22 @@ import { ApiError, apiErrorOf } from "./api-error.js";
 import { ClusterServiceDefinition } from "./service-definition.js";
 import { viewOf } from "./view-of.js";
 
-export interface ListOptions {
+export interface CallOptions {
   /** HOST:PORT of a sidecar's gRPC. */
   address: string;
   /** Of the call; verification comes after it. */
   timeoutMs?: number;
+  /** What the caller shows (caller.ts); in plain text only to a loopback address. */
+  headers?: Readonly<Record<string, string>>;
+  signal?: AbortSignal;
+}
+
+export interface ListOptions extends CallOptions {
   /** Keys admitted earlier: judging a new one takes milliseconds, so a watcher keeps its own between listings. */
   keys?: KeyAdmission;
   /** Unix milliseconds; the system's clock unless a test brings another. */
   nowMs?: () => number;
   skewMs?: number;
-  signal?: AbortSignal;
 }
 
 type States = cluster.services.api.NodesStateResponse.$Properties;
@@ -49,7 +54,7 @@ export async function listNodes(options: ListOptions): Promise<NodeView[]> {
 /** As listNodes. */
 export async function listCluster(options: ListOptions): Promise<Listing> {
   const { address, signal, keys = new KeyAdmission(), nowMs = Date.now, skewMs = DEFAULT_SKEW_MS } = options;
-  const { states, reputation_sha256: served } = await call(options);
+  const { states, reputation_sha256: served }: States = await callSidecar(ClusterServiceDefinition.List, {}, options);
   const views: NodeView[] = [];
   for (const message of states ?? []) {
     if (views.length % BATCH === 0) await nextTurn();
@@ -60,8 +65,11 @@ export async function listCluster(options: ListOptions): Promise<Listing> {
   return served === undefined || served === null || served === "" ? { views: scored } : { views: scored, servedReputationSha256: served };
 }
 
-async function call({ address, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ListOptions): Promise<States> {
-  const { path, requestSerialize, responseDeserialize } = ClusterServiceDefinition.List;
+/** Rejects with ApiError. */
+export async function callSidecar<Q, S>(method: MethodDefinition<Q, S>, request: Q, options: CallOptions): Promise<S> {
+  const { address, timeoutMs = DEFAULT_TIMEOUT_MS, headers = {}, signal } = options;
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
   const client = new Client(address, credentials.createInsecure(), {
     "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
     // A sidecar is never behind the proxy that the environment names for the web.
@@ -70,13 +78,13 @@ async function call({ address, timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ListOpt
     "grpc.enable_retries": 0,
   });
   try {
-    return await new Promise<States>((resolve, reject) => {
-      const done = (error: ServiceError | null, states?: States) => {
+    return await new Promise<S>((resolve, reject) => {
+      const done = (error: ServiceError | null, answer?: S) => {
         signal?.removeEventListener("abort", cancel);
-        if (error === null) resolve(states ?? {});
+        if (error === null) resolve(answer as S);
         else reject(apiErrorOf(address, error, error));
       };
-      const pending = client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, { deadline: Date.now() + timeoutMs }, done);
+      const pending = client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, request, metadata, { deadline: Date.now() + timeoutMs }, done);
       const cancel = () => pending.cancel();
       if (signal?.aborted === true) cancel();
       else signal?.addEventListener("abort", cancel, { once: true });

@@ -15,9 +15,10 @@ import type { ClusterReader } from "./cluster-reader.js";
 import { listMessageOf } from "./contract.js";
 import type { Workloads } from "../workloads.js";
 import { GrpcWorkloads } from "./grpc-workloads.js";
+import { GrpcPolicies, type PolicyService } from "./grpc-policies.js";
 import { OpenCalls } from "./open-calls.js";
 import { reflectionService } from "./reflection.js";
-import { ClusterServiceDefinition, SERVICE_NAME } from "./service-definition.js";
+import { ClusterServiceDefinition, PoliciesDefinition, SERVICE_NAME } from "./service-definition.js";
 
 type Query = cluster.services.api.VmQueryRequest.$Properties;
 type States = cluster.services.api.NodesStateResponse.$Properties;
@@ -30,6 +31,8 @@ export interface GrpcApiOptions {
   guard: CallerGuard;
   reader: ClusterReader;
   workloads: Workloads;
+  /** Absent: no service Policies. */
+  policies?: PolicyService;
   logger: Logger;
   clock?: Clock;
   /** Method path and gRPC status code, once for each call. */
@@ -67,6 +70,15 @@ export class GrpcApi {
       Logs: this.#guarded(workloads.logs),
       FollowLogs: (call: ServerWritableStream<LogsRequest, LogChunk>) => void this.#admitted(call).then((caller) => caller && workloads.follow(call, caller)),
     });
+    if (options.policies !== undefined) {
+      const policies = new GrpcPolicies(options.policies, options.logger, this.#closing.signal);
+      this.#server.addService(PoliciesDefinition, {
+        Decide: this.#guarded(policies.decide),
+        PutPolicy: this.#guarded(policies.put),
+        GetStored: policies.stored,
+        FindServices: policies.services,
+      });
+    }
     this.#health.addToServer(this.#server);
     reflectionService().addToServer(this.#server);
   }

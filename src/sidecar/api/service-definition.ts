@@ -1,22 +1,24 @@
 /**
- * ClusterService for @grpc/grpc-js, by hand on the static code of src/proto: @grpc/proto-loader brings its own
+ * ClusterService and Policies for @grpc/grpc-js, by hand on the static code of src/proto: @grpc/proto-loader brings its own
  * protobufjs 7, whose Root and Type objects must not meet our protobufjs 8. Server and client share it.
  */
 import type { MethodDefinition } from "@grpc/grpc-js";
-import { cluster } from "../../proto/messages.js";
+import { cluster, ibrl } from "../../proto/messages.js";
 
 const api = cluster.services.api;
+const own = ibrl.v1;
 
 export const SERVICE_NAME = "cluster.services.api.ClusterService";
+const POLICIES_NAME = "ibrl.v1.Policies";
 
 interface Codec<P, M extends P> {
   encode(message: P): { finish(): Uint8Array };
   decode(bytes: Uint8Array): M;
 }
 
-function unary<Q, QM extends Q, S, SM extends S>(name: string, request: Codec<Q, QM>, response: Codec<S, SM>): MethodDefinition<Q, S> {
+function unary<Q, QM extends Q, S, SM extends S>(name: string, request: Codec<Q, QM>, response: Codec<S, SM>, service = SERVICE_NAME): MethodDefinition<Q, S> {
   return {
-    path: `/${SERVICE_NAME}/${name}`,
+    path: `/${service}/${name}`,
     requestStream: false,
     responseStream: false,
     requestSerialize: (message) => bufferOf(request.encode(message).finish()),
@@ -37,4 +39,11 @@ export const ClusterServiceDefinition = {
   List: unary("List", api.VmQueryRequest, api.NodesStateResponse),
   Logs: unary("Logs", api.VmLogsRequest, api.VmLogsResponse),
   FollowLogs: { ...unary("FollowLogs", api.VmLogsRequest, api.LogChunk), responseStream: true },
+};
+
+export const PoliciesDefinition = {
+  Decide: unary("Decide", own.DecideRequest, own.StoredDocument, POLICIES_NAME),
+  PutPolicy: unary("PutPolicy", own.PutPolicyRequest, own.StoredDocument, POLICIES_NAME),
+  GetStored: unary("GetStored", own.StoredQuery, own.StoredDocuments, POLICIES_NAME),
+  FindServices: unary("FindServices", own.ServicesQuery, own.ServicePlaces, POLICIES_NAME),
 };

@@ -11,6 +11,7 @@ import { type OpenedPolicy, openPolicy } from "../../policy/open-policy.js";
 import { type WasmHostOptions, WasmPolicyError } from "../../policy/wasm-host.js";
 import { type Decisions, type MadeDecision, NotJoinedError } from "../decisions.js";
 import { invalid, PlacementError } from "../placement-error.js";
+import { servicesIn } from "../service-nodes.js";
 import type { Budget } from "./failures.js";
 import type { NomadNodes } from "./nomad-nodes.js";
 import type { Recheck } from "./recheck.js";
@@ -22,7 +23,7 @@ export interface ChoosingDeps {
   recheck: Recheck;
   decisions: Decisions;
   /** Nodes that run a Consul service. */
-  nodesOf: (service: string, signal: AbortSignal) => Promise<string[]>;
+  servicesOf: (names: readonly string[], options: { signal: AbortSignal }) => Promise<ServiceNodes>;
   /** The cluster's policy; undefined where it has none. */
   clusterPolicy: () => Evaluator | undefined;
   wasm: Partial<WasmHostOptions>;
@@ -69,12 +70,12 @@ export class Choosing {
   }
 
   async #decide(asked: Pick<DecideInput, "nodes" | "among" | "request">, policy: Uint8Array | undefined, signal: AbortSignal): Promise<MadeDecision> {
-    const { clusterPolicy, decisions, nowMs } = this.deps;
+    const { clusterPolicy, decisions, servicesOf, nowMs } = this.deps;
     const cluster = clusterPolicy();
     const spawn = policy !== undefined ? evaluatorOf(openPolicy(policy, "spawn", this.deps.wasm)) : cluster === undefined ? evaluatorOf(openPolicy(NO_POLICY, "none")) : undefined;
     const policies: Policies = { ...(cluster === undefined ? {} : { cluster }), ...(spawn === undefined ? {} : { spawn }) };
     try {
-      const services = await this.#services(policies, signal);
+      const services = await servicesOf(servicesIn(policies), { signal });
       const made = await decisions.make({ ...asked, policies, services, nowMs: nowMs() });
       requireMatch(made.decision);
       return made;
@@ -86,13 +87,6 @@ export class Choosing {
     } finally {
       await spawn?.close?.();
     }
-  }
-
-  /** Those that the policies' links name. */
-  async #services(policies: Policies, signal: AbortSignal): Promise<ServiceNodes> {
-    const targets = Object.values(policies).flatMap(({ policy }) => policy?.links.map(({ target }) => target) ?? []);
-    const names = new Set(targets.flatMap((target) => ("service" in target ? [target.service] : [])));
-    return new Map(await Promise.all([...names].map(async (name) => [name, await this.deps.nodesOf(name, signal)] as const)));
   }
 }
 

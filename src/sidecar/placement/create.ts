@@ -13,6 +13,7 @@ import type { Decisions } from "../decisions.js";
 import type { NomadJobs } from "../nomad-jobs.js";
 import { type PlacementSettings, SettingsError } from "../settings.js";
 import type { Workloads } from "../workloads.js";
+import { serviceNodes } from "../service-nodes.js";
 import { Choosing } from "./choosing.js";
 import { JobLocks } from "./job-locks.js";
 import { loadTemplates, TemplateError } from "./job-template.js";
@@ -44,7 +45,7 @@ export function createWorkloads({ settings, nomad, consul, keys, decisions, data
   const nomadNodes = new NomadNodes(nomad);
   const choosing = new Choosing({
     nodes, nomadNodes, decisions, wasm, clusterPolicy, nowMs,
-    nodesOf: async (service, signal) => (await consul.serviceInstances(service, { signal })).value.map(({ node }) => node),
+    servicesOf: (names, options) => serviceNodes(consul, names, options),
     recheck: new Recheck(consul, keys, clock),
   });
   const locks = new JobLocks(consul, clock, () => datacenter() ?? "");
