@@ -39,8 +39,11 @@ function file(name: string, content: string | object): string {
   return path;
 }
 /** By a caller whom the sidecar knows. */
-const known = (...args: string[]): Promise<Finished> => runCli(args, { ...cluster.environment(), IBRL_API_TOKEN_FILE: join(sidecarOf(node(0)).stateFolder, "api.token") });
-const anybody = (...args: string[]): Promise<Finished> => runCli(args, cluster.environment());
+const known = (...args: string[]): Promise<Finished> => runCli(args, cluster.environment());
+const anybody = (...args: string[]): Promise<Finished> => {
+  const { IBRL_API_TOKEN_FILE: _, ...env } = cluster.environment();
+  return runCli(args, env);
+};
 /** Nothing answers there. */
 const offline = (...args: string[]): Promise<Finished> => runCli(args, { IBRL_GRPC_ADDR: "127.0.0.1:1", CONSUL_HTTP_ADDR: "127.0.0.1:1" });
 async function json<T>(finished: Promise<Finished>): Promise<T> {
