@@ -29,6 +29,7 @@ const EXCEPTIONS = {
   "src/commands/probe.ts": ["src/sidecar/probe"],
   "src/commands/reading/state-folder.ts": ["src/sidecar/state"],
   "src/commands/reading/source.ts": ["src/sidecar/consul"],
+  "src/commands/reading/instances.ts": ["src/sidecar/consul"],
 };
 
 const roomOf = (file) => Object.keys(ARROWS).filter((room) => file.startsWith(`${room}/`)).sort((a, b) => b.length - a.length)[0];

@@ -7,9 +7,13 @@ import type { NodeState, SignedLinkHalf } from "../../src/beacon/record.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
 import { ibrl } from "../../src/proto/messages.js";
-import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../src/dev/project-root.js";
+import { eventually, runsSecured, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
 import { type Namespace, NamespaceNetwork, whyNoNamespaces } from "../harness/netns.js";
 import { listedNode, metric, sidecarOf } from "../harness/observe.js";
+import { RoutedService } from "../harness/routed-service.js";
 
 const WINDOW_MS = 30_000;
 const WITHIN = { timeoutMs: 2 * WINDOW_MS + 5_000, everyMs: 500 };
@@ -18,6 +22,7 @@ let network: NamespaceNetwork;
 let cluster: LocalCluster;
 let nodes: [LocalNode, LocalNode, LocalNode];
 let third: Namespace;
+let web: RoutedService;
 
 beforeAll(async () => {
   const why = await whyNoNamespaces("iptables", "tc");
@@ -31,8 +36,10 @@ beforeAll(async () => {
   });
   nodes = cluster.nodes as typeof nodes;
   third = network.nodes[2]!;
+  web = new RoutedService(cluster, network.nodes, folder);
 }, 180_000);
 afterAll(async () => {
+  await web?.stop();
   await stopTestCluster(cluster);
   await network?.remove();
 }, 60_000);
@@ -71,10 +78,23 @@ test("on a clean network everything is measured, nothing is lost, and no value i
   }, { timeoutMs: 90_000 });
 }, 120_000);
 
-test("loss towards one node: seen by the others as lost on the way there, by itself as lost on the way back", async () => {
+/** Near the third node, but last where more than 21 % is lost. */
+const NEAR_THIRD = { version: 2, name: "near", mode: "permissive", rules: { max_packet_loss: 21, links: [{ node: "node-3" }] }, scoring: { link_weight: 1 } };
+
+test("loss towards one node: seen by the others as lost on the way there, by itself as lost on the way back, and cluster route turns away from it", async () => {
+  const [first] = nodes;
+  const order = (...of: LocalNode[]) => of.map(({ address }) => `${address}:8080`);
+  for (const node of [first, nodes[2]]) await web.run(node);
+  if (!runsSecured) { // there the reader's token, as it is shipped, may not read the service
+    await web.route(NEAR_THIRD);
+    await eventually(() => expect(web.upstreams()).toEqual(order(nodes[2], first)));
+    await eventually(async () => expect(await web.ask()).toBe("node-3"));
+    const near = join(projectRoot(), "nomad/policies/wasm/low-latency.wasm");
+    await eventually(async () => expect((await web.once("web", near)).split(" ").sort()).toEqual(order(nodes[2], first).sort()));
+    await expect(web.once("nothing", join(projectRoot(), "nomad/policies/permissive.json"))).rejects.toThrow(/service "nothing" has no live instance/);
+  }
   await third.loseIncoming(0.3);
   try {
-    const [first] = nodes;
     await eventually(async () => {
       // Its own probes leave; 30 % of the answers to them do not arrive. Wide: a window is 300 probes, and it slides.
       const { packet_loss: percent = 0 } = await own(nodes[2]);
@@ -91,11 +111,24 @@ test("loss towards one node: seen by the others as lost on the way there, by its
     }, WITHIN);
     // A lost probe never enters a round trip: half of the peers answer, and their latency is what it was.
     expect((await own(nodes[2])).latency_ms).toBeLessThan(50);
+    if (!runsSecured) {
+      await eventually(() => expect(web.upstreams()).toEqual(order(first, nodes[2])), WITHIN);
+      await eventually(async () => expect(await web.ask()).toBe("node-1"));
+    }
   } finally {
     await third.loseIncoming(0);
   }
   await eventually(async () => expect((await own(nodes[2])).packet_loss).toBe(0), WITHIN);
 }, 180_000);
+
+test("the prepared query that is shipped reaches the nearest instance, and the next where that one fails", async () => {
+  const body = readFileSync(join(projectRoot(), "nomad/routing/nearest.query.json"), "utf8");
+  expect(await nodes[0].consul.request("/v1/query", { method: "POST", body })).toMatchObject({ ok: true });
+  const reached = async (from: LocalNode) => (await from.consul.getJson<{ Nodes: { Node: { Node: string } }[] }>("/v1/query/nearest-web/execute")).Nodes.map(({ Node }) => Node.Node);
+  for (const [from, other] of [[nodes[0], nodes[2]], [nodes[2], nodes[0]]] as const) await eventually(async () => expect(await reached(from)).toEqual([from.name, other.name]));
+  expect(await nodes[0].consul.request("/v1/agent/check/fail/web", { method: "PUT" })).toMatchObject({ ok: true });
+  await eventually(async () => expect(await reached(nodes[0])).toEqual(["node-3"]));
+}, 120_000);
 
 test("a full uplink: the round trip shows the queue, within two windows", async () => {
   const before = (await own(nodes[2])).latency_ms ?? Number.NaN;

@@ -36,7 +36,8 @@ function aborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-function delay(ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves after the time, or at once when the signal aborts. */
+export function delay(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
       clearTimeout(timer);
