@@ -136,6 +136,7 @@ function readableState({ record, beaconId }: Verified<NodeState>) {
     issuedAt: new Date(record.issuedAtMs).toISOString(),
     validitySeconds: record.validityMs / 1_000,
     workloads: record.workloads ?? null,
+    ...(record.policy === undefined ? {} : { policy: record.policy }),
     links: (record.links ?? []).map(({ peer, sent, received, rtt }) => ({ peer, sent, received, rttP50Us: rtt?.p50Us ?? null })),
   };
 }

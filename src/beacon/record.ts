@@ -109,7 +109,17 @@ export interface NodeState extends RecordHeader {
   probe?: ProbeContact;
   links?: readonly SignedLinkHalf[];
   coordinate?: Coordinate;
+  /** The cluster's policy as the node applies it; absent where it has none. */
+  policy?: PolicyContext;
 }
+
+export interface PolicyContext {
+  /** `name@` and the first 16 hex digits of the SHA-256 of its bytes: nodes that show the same apply the same. */
+  id: string;
+  tags: readonly string[];
+  enforcement: (typeof ENFORCEMENTS)[number];
+}
+export const ENFORCEMENTS = ["enforce", "permissive"] as const;
 
 /** Consul node names and datacenters as we accept them: they become KV path segments and DNS labels. */
 export const NAME_RULE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

@@ -2,13 +2,14 @@
 import { ibrl } from "../proto/messages.js";
 import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
-import type { NodeState, Workload, WorkloadSource } from "./record.js";
+import { ENFORCEMENTS, type NodeState, type PolicyContext, type Workload, type WorkloadSource } from "./record.js";
 
 const wire = ibrl.v1;
 /** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
 const MAX_WORKLOADS = 10_000;
 /** A node probes 8 peers and is probed by as many in the mean, at most by some dozens. */
 const MAX_LINKS = 512;
+const MAX_TAGS = 16;
 const MAX_PORTS = 64;
 
 export function encodeState(state: NodeState): Uint8Array {
@@ -32,6 +33,7 @@ export function encodeState(state: NodeState): Uint8Array {
   }
   if (state.links !== undefined) payload.links = state.links.map(writeLinkHalf);
   if (state.coordinate !== undefined) payload.coordinate = writeCoordinate(state.coordinate);
+  if (state.policy !== undefined) payload.policy = policyMessage(state.policy);
   readState(payload);
   return wire.NodeState.encode(payload).finish();
 }
@@ -58,7 +60,21 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
   if ((m.links ?? []).length > MAX_LINKS) throw new RecordError("links", `more than ${String(MAX_LINKS)}`);
   if ((m.links ?? []).length > 0) state.links = (m.links ?? []).map(readLinkHalf);
   if (m.coordinate !== null && m.coordinate !== undefined) state.coordinate = readCoordinate(m.coordinate);
+  if (m.policy !== null && m.policy !== undefined) state.policy = readPolicyContext(m.policy);
   return state;
+}
+
+/** Its fields are the ancestor's too. */
+export function policyMessage({ id, tags, enforcement }: PolicyContext) {
+  return { policy_id: id, tags: [...tags], enforcement_level: enforcement };
+}
+
+function readPolicyContext(m: ibrl.v1.PolicyContext.$Properties): PolicyContext {
+  const enforcement = ENFORCEMENTS.find((level) => level === m.enforcement_level);
+  if (enforcement === undefined) throw new RecordError("policy.enforcement_level", `${JSON.stringify(m.enforcement_level)} is neither enforce nor permissive`);
+  const tags = m.tags ?? [];
+  if (tags.length > MAX_TAGS) throw new RecordError("policy.tags", `more than ${String(MAX_TAGS)}`);
+  return { id: text("policy.policy_id", m.policy_id), tags: tags.map((tag) => text("policy.tags", tag)), enforcement };
 }
 
 function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {

@@ -2240,6 +2240,9 @@ export namespace ibrl {
             /** NodeState coordinate. */
             coordinate?: (ibrl.v1.Coordinate.$Properties|null);
 
+            /** NodeState policy. */
+            policy?: (ibrl.v1.PolicyContext.$Properties|null);
+
             /**
              * Encodes the specified NodeState message. Does not implicitly {@link ibrl.v1.NodeState.verify|verify} messages.
              * @param message NodeState message or plain object to encode
@@ -2309,12 +2312,84 @@ export namespace ibrl {
                 /** NodeState coordinate */
                 coordinate?: (ibrl.v1.Coordinate.$Properties|null);
 
+                /** NodeState policy */
+                policy?: (ibrl.v1.PolicyContext.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a NodeState. */
             type $Shape = ibrl.v1.NodeState.$Properties;
+        }
+
+        /**
+         * Properties of a PolicyContext.
+         * @deprecated Use ibrl.v1.PolicyContext.$Properties instead.
+         */
+        interface IPolicyContext extends ibrl.v1.PolicyContext.$Properties {
+        }
+
+        /** Represents a PolicyContext. */
+        class PolicyContext {
+
+            /**
+             * Constructs a new PolicyContext.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.PolicyContext.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** PolicyContext policy_id. */
+            policy_id: string;
+
+            /** PolicyContext tags. */
+            tags: string[];
+
+            /** PolicyContext enforcement_level. */
+            enforcement_level: string;
+
+            /**
+             * Encodes the specified PolicyContext message. Does not implicitly {@link ibrl.v1.PolicyContext.verify|verify} messages.
+             * @param message PolicyContext message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.PolicyContext.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a PolicyContext message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.PolicyContext & ibrl.v1.PolicyContext.$Shape} PolicyContext
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.PolicyContext & ibrl.v1.PolicyContext.$Shape;
+        }
+
+        namespace PolicyContext {
+
+            /** Properties of a PolicyContext. */
+            interface $Properties {
+
+                /** PolicyContext policy_id */
+                policy_id?: (string|null);
+
+                /** PolicyContext tags */
+                tags?: (string[]|null);
+
+                /** PolicyContext enforcement_level */
+                enforcement_level?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a PolicyContext. */
+            type $Shape = ibrl.v1.PolicyContext.$Properties;
         }
 
         /**

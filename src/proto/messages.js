@@ -5834,6 +5834,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {Uint8Array|null} [probe_key] NodeState probe_key
              * @property {Array.<ibrl.v1.LinkHalf.$Properties>|null} [links] NodeState links
              * @property {ibrl.v1.Coordinate.$Properties|null} [coordinate] NodeState coordinate
+             * @property {ibrl.v1.PolicyContext.$Properties|null} [policy] NodeState policy
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -5987,6 +5988,14 @@ export const ibrl = $root.ibrl = (() => {
              */
             NodeState.prototype.coordinate = null;
 
+            /**
+             * NodeState policy.
+             * @member {ibrl.v1.PolicyContext.$Properties|null|undefined} policy
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.policy = null;
+
             // OneOf field names bound to virtual getters and setters
             let $oneOfFields;
 
@@ -6044,6 +6053,8 @@ export const ibrl = $root.ibrl = (() => {
                         $root.ibrl.v1.LinkHalf.encode(message.links[i], writer.uint32(/* id 14, wireType 2 =*/114).fork(), _depth + 1).ldelim();
                 if (message.coordinate != null && $Object.hasOwnProperty.call(message, "coordinate"))
                     $root.ibrl.v1.Coordinate.encode(message.coordinate, writer.uint32(/* id 15, wireType 2 =*/122).fork(), _depth + 1).ldelim();
+                if (message.policy != null && $Object.hasOwnProperty.call(message, "policy"))
+                    $root.ibrl.v1.PolicyContext.encode(message.policy, writer.uint32(/* id 16, wireType 2 =*/130).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -6216,6 +6227,12 @@ export const ibrl = $root.ibrl = (() => {
                             message.coordinate = $root.ibrl.v1.Coordinate.decode(reader, reader.size(), $undefined, _depth + 1, message.coordinate);
                             continue;
                         }
+                    case 16: {
+                            if (wireType !== 2)
+                                break;
+                            message.policy = $root.ibrl.v1.PolicyContext.decode(reader, reader.size(), $undefined, _depth + 1, message.policy);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -6234,6 +6251,183 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return NodeState;
+        })();
+
+        v1.PolicyContext = (function() {
+
+            /**
+             * Properties of a PolicyContext.
+             * @typedef {Object} ibrl.v1.PolicyContext.$Properties
+             * @property {string|null} [policy_id] PolicyContext policy_id
+             * @property {Array.<string>|null} [tags] PolicyContext tags
+             * @property {string|null} [enforcement_level] PolicyContext enforcement_level
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a PolicyContext.
+             * @memberof ibrl.v1
+             * @interface IPolicyContext
+             * @augments ibrl.v1.PolicyContext.$Properties
+             * @deprecated Use ibrl.v1.PolicyContext.$Properties instead.
+             */
+
+            /**
+             * Shape of a PolicyContext.
+             * @typedef {ibrl.v1.PolicyContext.$Properties} ibrl.v1.PolicyContext.$Shape
+             */
+
+            /**
+             * Constructs a new PolicyContext.
+             * @memberof ibrl.v1
+             * @classdesc Represents a PolicyContext.
+             * @constructor
+             * @param {ibrl.v1.PolicyContext.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const PolicyContext = function (properties) {
+                this.tags = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * PolicyContext policy_id.
+             * @member {string} policy_id
+             * @memberof ibrl.v1.PolicyContext
+             * @instance
+             */
+            PolicyContext.prototype.policy_id = "";
+
+            /**
+             * PolicyContext tags.
+             * @member {Array.<string>} tags
+             * @memberof ibrl.v1.PolicyContext
+             * @instance
+             */
+            PolicyContext.prototype.tags = $util.emptyArray;
+
+            /**
+             * PolicyContext enforcement_level.
+             * @member {string} enforcement_level
+             * @memberof ibrl.v1.PolicyContext
+             * @instance
+             */
+            PolicyContext.prototype.enforcement_level = "";
+
+            /**
+             * Encodes the specified PolicyContext message. Does not implicitly {@link ibrl.v1.PolicyContext.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.PolicyContext
+             * @static
+             * @param {ibrl.v1.PolicyContext.$Properties} message PolicyContext message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            PolicyContext.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.policy_id != null && $Object.hasOwnProperty.call(message, "policy_id") && message.policy_id !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.policy_id);
+                if (message.tags != null && message.tags.length)
+                    for (let i = 0; i < message.tags.length; ++i)
+                        writer.uint32(/* id 2, wireType 2 =*/18).string(message.tags[i]);
+                if (message.enforcement_level != null && $Object.hasOwnProperty.call(message, "enforcement_level") && message.enforcement_level !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.enforcement_level);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a PolicyContext message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.PolicyContext
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.PolicyContext & ibrl.v1.PolicyContext.$Shape} PolicyContext
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            PolicyContext.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.PolicyContext();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.policy_id = value;
+                            else
+                                delete message.policy_id;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.tags && message.tags.length))
+                                message.tags = [];
+                            message.tags.push(reader.stringVerify());
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.enforcement_level = value;
+                            else
+                                delete message.enforcement_level;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return PolicyContext;
         })();
 
         v1.AllowList = (function() {

@@ -22,6 +22,7 @@ import { HttpApi } from "./api/http-server.js";
 import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
+import { readClusterPolicy } from "./cluster-policy.js";
 import { ClusterView } from "./cluster-view.js";
 import type { CallOptions } from "./consul-api.js";
 import { connectConsul } from "./consul/connect.js";
@@ -96,6 +97,9 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
 
   const endpoint = parseBeaconEndpoint(settings.beaconEndpoint);
   const metrics = createMetrics({ interfaces: async () => (await readInterfaces()).value });
+  const policyTelemetry = new PolicyTelemetry({ metrics, logger });
+  const clusterPolicy = readClusterPolicy(settings.clusterPolicy, policyTelemetry.wasm);
+  if (clusterPolicy !== undefined) logger.info(clusterPolicy.context, "cluster policy applies");
   const operators = readOperatorKeys(settings.operatorKeys);
   const sharedKey = sharedProbeKey(settings.probeKeyFile);
   const price = priceSourceFrom(settings, {
@@ -175,7 +179,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     }),
     links: async () => {
       if (probeBind !== null) await probing.bind();
-      return ownLinks(probing);
+      return { ...ownLinks(probing), ...(clusterPolicy === undefined ? {} : { policy: clusterPolicy.context }) };
     },
     limits: settings,
     observer: telemetry.publish,
@@ -258,7 +262,6 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
   const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: [], logger });
   const jobs = await createNomadJobs(nomadSettingsFrom(settings.nomadEnv));
-  const policyTelemetry = new PolicyTelemetry({ metrics, logger });
   const decisions = new Decisions({
     consul, identity, keys, clock,
     observer: policyTelemetry.decisions,
@@ -266,8 +269,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     kept: { read: () => readDecisionList(settings.stateDir), write: (ids) => writeDecisionList(settings.stateDir, ids) },
     onStale: (error) => logger.warn({ err: error }, "an old decision of this node stays in KV"),
   });
-  const workloads = createWorkloads({ settings: settings.placement, nomad: jobs, consul, keys, view, decisions, datacenter, clock, logger, wasm: { observer: policyTelemetry.wasm }, clusterPolicy: () => undefined });
-  const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => undefined, wasm: policyTelemetry.wasm });
+  const workloads = createWorkloads({ settings: settings.placement, nomad: jobs, consul, keys, view, decisions, datacenter, clock, logger, wasm: { observer: policyTelemetry.wasm }, clusterPolicy: () => clusterPolicy?.evaluator });
+  const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, logger,
@@ -313,6 +316,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     await leave(publisher, logger);
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
+    await clusterPolicy?.evaluator.close?.();
   }
 }
 

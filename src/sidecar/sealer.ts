@@ -16,8 +16,8 @@ export interface Sealed {
   state: Verified<NodeState>;
 }
 
-/** Where this node is probed, and its end of its links. */
-export type OwnLinks = Pick<NodeState, "probe" | "links">;
+/** Where this node is probed, its end of its links, and the cluster's policy as it applies it. */
+export type OwnLinks = Pick<NodeState, "probe" | "links" | "policy">;
 
 export class Sealer {
   constructor(

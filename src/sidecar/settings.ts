@@ -15,7 +15,7 @@ export interface SettingSpec {
   env: string;
   kind: Kind;
   help: string;
-  group: "Node" | "Trust" | "Serving" | "Measuring" | "Beacon" | "Consul" | "Nomad" | "Placement" | "Logging" | "Timing";
+  group: "Node" | "Trust" | "Serving" | "Measuring" | "Policy" | "Beacon" | "Consul" | "Nomad" | "Placement" | "Logging" | "Timing";
   default?: string;
   /** The values of a choice. */
   choices?: readonly string[];
@@ -49,6 +49,7 @@ export const SETTINGS = [
   { name: "probe-key-file", env: "IBRL_PROBE_KEY_FILE", kind: "text", group: "Measuring", default: "", help: "File with a secret that all nodes share (raw, or hex: and hex digits), from which the probes' HMAC keys are made. Default: each two nodes agree their own by X25519." },
   { name: "probe-open-rate", env: "IBRL_PROBE_OPEN_RATE", kind: "number", group: "Measuring", default: "0", min: 0, max: 1000, help: "Unauthenticated probes a second, of all strangers together, that the reflector answers, stateless. 0: known peers only." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
+  { name: "cluster-policy", env: "IBRL_CLUSTER_POLICY", kind: "text", group: "Policy", default: "", help: "Policy file or module of the cluster: every decision of this sidecar satisfies it too, whatever a spawn's policy says, and the node's signed state names it. Read at the start. Empty: none." },
   { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
   { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
   { name: "beacon-price-schedule", env: "IBRL_BEACON_PRICE_SCHEDULE", kind: "text", group: "Beacon", default: "", help: "Prices by the time of day, UTC, such as 00:00-06:00=0.005,18:00-23:00=0.02; --beacon-price at all other times." },
@@ -139,6 +140,7 @@ export interface SidecarSettings {
   probePeers: number;
   probeKeyFile: string;
   probeOpenRate: number;
+  clusterPolicy: string;
   beaconEndpoint: string;
   beaconPrice: string;
   /** Empty: none. At most one of the two is set. */
@@ -189,6 +191,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     probePeers: Math.floor(number("probe-peers")),
     probeKeyFile: text("probe-key-file") ?? "",
     probeOpenRate: Math.floor(number("probe-open-rate")),
+    clusterPolicy: text("cluster-policy") ?? "",
     beaconEndpoint: text("beacon-endpoint") ?? "",
     beaconPrice: text("beacon-price") ?? "",
     beaconPriceSchedule: text("beacon-price-schedule") ?? "",

@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import { policyHash } from "../../src/policy/stored-policy.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { eventually, policyOf, runsSecured, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { listed, sidecarOf } from "../harness/observe.js";
@@ -17,10 +18,11 @@ beforeAll(async () => {
   builtProject();
   folder = mkdtempSync(join(tmpdir(), "ibrl-kept-"));
   const sidecar = (node: string, datacenter: string) => `${policyOf("placer", node, datacenter)}\nservice "db" { policy = "read" }`;
-  cluster = await startTestCluster({ nodes: 2, sidecarArgs: () => ["--beat=1s", "--beacon-price=0.01"], ...(runsSecured && { secured: { sidecar, reader: `${policyOf("reader")}\nservice "db" { policy = "read" }` } }) });
+  const args = (price: string) => ["--beat=1s", `--beacon-price=${price}`, `--cluster-policy=${file("base.json", BASE)}`];
+  cluster = await startTestCluster({ nodes: 3, sidecarArgs: (index) => args(index === 2 ? "0.05" : "0.01"), ...(runsSecured && { secured: { sidecar, reader: `${policyOf("reader")}\nservice "db" { policy = "read" }` } }) });
   await eventually(async () => {
     const states = await listed(sidecarOf(node(0)));
-    expect(states.map(({ trust, sealed_state }) => [trust, sealed_state !== undefined])).toEqual([["pinned", true], ["pinned", true]]);
+    expect(states.map(({ trust, sealed_state }) => [trust, sealed_state !== undefined])).toEqual([["pinned", true], ["pinned", true], ["pinned", true]]);
   }, { timeoutMs: 60_000 });
 }, 240_000);
 afterAll(async () => {
@@ -60,6 +62,8 @@ async function refusal(...args: string[]): Promise<string> {
 const kv = async (key: string, value?: string | Uint8Array): Promise<string> =>
   (await node(0).consul.request(`/v1/kv/${key}?raw`, value === undefined ? {} : { method: "PUT", body: Buffer.from(value).toString() })).text();
 
+/** The cluster's: node-3 is too dear, whatever a spawn's policy says. */
+const BASE = { version: 2, name: "base", mode: "enforce", tags: ["eu"], rules: { max_price_per_gb: 0.02 } };
 const CHEAP = { version: 2, name: "cheap", mode: "enforce", rules: { max_price_per_gb: 0.01 }, scoring: { price_weight: 1, ranges: { price_per_gb: { best: 0, worst: 0.02 } } } };
 
 interface Kept {
@@ -81,7 +85,7 @@ test("a decision is kept for a known caller, explained from a sidecar and from C
     expect(kept.document).toEqual(JSON.parse(await kv(`ibrl/v1/decisions/${id}`)));
   }
   const { stdout } = await anybody("cluster", "explain", id);
-  expect(stdout).toMatch(/signed {4}by key [0-9a-f]{64}: node-1's \(pinned\)\n {2}policy {4}cheap \(spawn's, enforce\), sha256 [0-9a-f]{64}\n/);
+  expect(stdout).toMatch(/signed {4}by key [0-9a-f]{64}: node-1's \(pinned\)\n {2}policy {4}base \(cluster's, enforce\), sha256 [0-9a-f]{64}\n {2}policy {4}cheap \(spawn's, enforce\), sha256 [0-9a-f]{64}\n/);
   expect(stdout).toContain("  replay    the same bytes\n");
   expect(stdout).toMatch(/1\. node-[12]: eligible, score 0\.500000\n/);
   expect(stdout).toContain("    rule  spawn  max_price_per_gb: $0.01/GB (at most $0.01/GB): passes\n");
@@ -146,4 +150,17 @@ test("a policy places near a Consul service, whoever asks where it runs", async 
     expect((await anybody("cluster", "why-not", "node-1", "--policy", near, ...source)).stdout).toContain("node-1 may not be chosen; node-2 is first.\n  near-db: links[0].max_latency_ms");
   }
   expect(await json<Kept>(known("policy", "rank", near, "--record", "--json"))).toMatchObject({ chosen: "node-2" });
+}, 60_000);
+
+test("the cluster's policy holds beside every spawn's, and every node publishes by which it decides", async () => {
+  const id = `base@${policyHash(Buffer.from(JSON.stringify(BASE))).slice(0, 16)}`;
+  await eventually(async () => {
+    const { nodes } = await json<{ nodes: { node: string; policy: object | null }[] }>(anybody("cluster", "list", "--json"));
+    expect(nodes.map(({ policy }) => policy)).toEqual([1, 2, 3].map(() => ({ id, tags: ["eu"], enforcement: "enforce" })));
+  });
+  // A permissive policy with no rule of its own loosens nothing.
+  const { nodes } = await json<{ nodes: { node: string; status: string; reasons: { role: string; rules: { name: string; verdict: string }[] }[] }[] }>(
+    known("policy", "rank", file("any.json", { version: 2, name: "any", mode: "permissive" }), "--record", "--json"));
+  expect(nodes.map(({ status }) => status)).toEqual(["eligible", "eligible", "excluded"]);
+  expect(nodes.at(-1)).toMatchObject({ node: "node-3", reasons: [{ role: "cluster", rules: expect.arrayContaining([expect.objectContaining({ name: "max_price_per_gb", verdict: "fail" })]) as unknown }, { role: "spawn" }] });
 }, 60_000);

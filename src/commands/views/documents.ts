@@ -4,7 +4,7 @@
  * none changes its meaning or goes.
  */
 import { isBelieved, type NodeView } from "../../beacon/node-view.js";
-import type { LatencySource } from "../../beacon/record.js";
+import type { LatencySource, PolicyContext } from "../../beacon/record.js";
 import type { TrustState } from "../../beacon/registry.js";
 import { type Figures, figuresOf } from "./figures.js";
 
@@ -21,6 +21,8 @@ interface NodeJson {
   /** Why, where `trust` is not one of the believed states. */
   detail: string | null;
   alive: boolean | null;
+  /** The cluster's policy as the node applies it, by its signed state. */
+  policy: PolicyContext | null;
 }
 
 export interface MetricsNodeJson extends NodeJson {
@@ -103,5 +105,6 @@ function node(view: NodeView, figures: Figures): NodeJson {
     trust: view.trust,
     detail: view.detail ?? null,
     alive: view.alive ?? null,
+    policy: figures.policy ?? null,
   };
 }

@@ -4,7 +4,7 @@
  * shown, and their `trust` says unverified.
  */
 import { isShown, type NodeView } from "../../beacon/node-view.js";
-import type { LatencySource, Workload } from "../../beacon/record.js";
+import type { LatencySource, PolicyContext, Workload } from "../../beacon/record.js";
 
 export interface Figures {
   beaconId: string | undefined;
@@ -24,6 +24,7 @@ export interface Figures {
   declaredReputation: number | undefined;
   capabilities: readonly string[] | undefined;
   workloads: readonly Workload[] | undefined;
+  policy: PolicyContext | undefined;
   /** Of the beacon, by this reader's clock; negative where the node's clock runs ahead within the skew. */
   ageMs: number | undefined;
 }
@@ -45,6 +46,7 @@ export function figuresOf(view: NodeView): Figures {
     declaredReputation: record?.declaredReputation,
     capabilities: record?.capabilities,
     workloads: shown ? view.state?.record.workloads : undefined,
+    policy: shown ? view.state?.record.policy : undefined,
     ageMs: beacon?.ageMs,
   };
 }

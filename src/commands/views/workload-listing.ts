@@ -12,7 +12,7 @@ export function workloadListing(nodes: readonly NodeView[], nowMs: number): stri
 }
 
 function block(view: NodeView, nowMs: number): string[] {
-  const { beaconId, workloads } = figuresOf(view);
+  const { beaconId, workloads, policy } = figuresOf(view);
   return [
     `Node: ${printable(view.id === "" ? view.name : view.id)}`,
     `  Name:            ${printable(view.name)}`,
@@ -21,6 +21,7 @@ function block(view: NodeView, nowMs: number): string[] {
     beaconId === undefined ? "  Beacon: Not available" : `  Beacon ID:       ${beaconId}${unverifiedLabel(view.trust)}`,
     `  Trust:           ${view.trust}`,
     `  Alive:           ${aliveness(view.alive)}`,
+    ...(policy === undefined ? [] : [`  Policy:          ${printable(policy.id)} (${policy.enforcement}) [${policy.tags.map(printable).join(" ")}]`]),
     `  Workloads:       ${workloads === undefined ? "unknown" : String(workloads.length)}`,
     ...aligned((workloads ?? []).map((workload) => cells(workload, nowMs))),
     "",

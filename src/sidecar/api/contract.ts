@@ -6,6 +6,7 @@
  */
 import type { Verified } from "../../beacon/envelope.js";
 import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
+import { policyMessage } from "../../beacon/state-codec.js";
 import type { Beacon, NodeState, Workload } from "../../beacon/record.js";
 import { reputationHash } from "../../beacon/reputation-document.js";
 import { believedRecords, reputationsFrom } from "../../beacon/reputation-views.js";
@@ -43,6 +44,8 @@ export function messageOf(view: NodeView): NodeStateMessage {
   if (view.state !== undefined) {
     message.workloads = workloadMessages(view.state.record);
     message.state_signature = signatureText(view.state);
+    const { policy } = view.state.record;
+    if (policy !== undefined) message.policy = policyMessage(policy);
   }
   return message;
 }

@@ -8,6 +8,7 @@
 import { BEACON, open, STATE, type Verified } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { isBelieved, type NodeView } from "../../beacon/node-view.js";
+import { policyMessage } from "../../beacon/state-codec.js";
 import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
 import { reject, type Rejection } from "../../beacon/rejection.js";
@@ -125,6 +126,10 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     if (JSON.stringify(listed) !== JSON.stringify(sealed)) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }
+    const { policy } = state.verified.record;
+    if (policyText(message.policy) !== policyText(policy === undefined ? undefined : policyMessage(policy))) {
+      return reject("readable-mismatch", "policy is not that of the sealed state");
+    }
   }
   return { ...chain, beacon: beacon.verified, state: state.verified };
 }
@@ -152,9 +157,13 @@ function unsealed(message: NodeStateMessage): Rejection | undefined {
 }
 
 function unsealedState(message: NodeStateMessage): Rejection | undefined {
-  return (message.workloads ?? []).length > 0 || (message.state_signature ?? "") !== ""
-    ? reject("readable-mismatch", "workloads or a state signature came without a sealed state")
+  return (message.workloads ?? []).length > 0 || (message.state_signature ?? "") !== "" || policyText(message.policy) !== ""
+    ? reject("readable-mismatch", "workloads, a policy or a state signature came without a sealed state")
     : undefined;
+}
+
+function policyText(policy: NodeStateMessage["policy"]): string {
+  return policy === null || policy === undefined ? "" : JSON.stringify([policy.policy_id ?? "", policy.tags ?? [], policy.enforcement_level ?? ""]);
 }
 
 function differingField(received: BeaconMessage | null | undefined, expected: BeaconMessage): string | undefined {

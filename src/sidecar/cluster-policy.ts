@@ -1,0 +1,46 @@
+/**
+ * The cluster's policy of --cluster-policy: read once at the start, applied to every decision of this sidecar beside the
+ * spawn's, and published by its name and hash, so that a node that applies another one is seen. Not its evaluation.
+ */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { CONTROL } from "../beacon/codec.js";
+import type { PolicyContext } from "../beacon/record.js";
+import type { Evaluator } from "../policy/evaluator.js";
+import { openPolicy } from "../policy/open-policy.js";
+import type { WasmHostObserver } from "../policy/wasm-host.js";
+import { problemText } from "../policy/wording.js";
+import { SettingsError } from "./settings.js";
+
+export interface ClusterPolicy {
+  evaluator: Evaluator;
+  context: PolicyContext;
+}
+
+/** Of a version 1 name in the published ID; names of version 2 are shorter. */
+const MAX_NAME = 128;
+
+/** Undefined where none is set. Throws SettingsError: a sidecar that cannot apply it does not start. */
+export function readClusterPolicy(path: string, observer: WasmHostObserver): ClusterPolicy | undefined {
+  if (path === "") return undefined;
+  const opened = openPolicy(bytesAt(path), basename(path, ".wasm"), { observer });
+  if (!opened.ok) throw new SettingsError("--cluster-policy", `${path} cannot be used: ${opened.problems.map(problemText).join("; ")}`);
+  const { identity, policy } = opened.evaluator;
+  return {
+    evaluator: opened.evaluator,
+    context: { id: `${recordable(identity.name).slice(0, MAX_NAME)}@${identity.hash.slice(0, 16)}`, tags: (policy?.tags ?? []).map(recordable), enforcement: identity.mode },
+  };
+}
+
+function bytesAt(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new SettingsError("--cluster-policy", `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Records have no control characters. */
+function recordable(text: string): string {
+  return text.toWellFormed().replace(new RegExp(CONTROL, "g"), "\ufffd");
+}
