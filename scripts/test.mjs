@@ -13,10 +13,17 @@ import { setup } from "./setup.mjs";
 
 const [node, jest] = tool("jest/bin/jest.js");
 const JEST = [node, "--experimental-vm-modules", "--disable-warning=ExperimentalWarning", jest, "--json"];
-/** Tests on real agents share processors and ports with each other, so they run one file at a time. */
+/**
+ * What these say of packets or of processes holds only while no other cluster takes the processor: one at a time, and
+ * nothing beside them. All other files on real agents mostly wait, each with ports, folders and processes of its own.
+ */
+const ALONE = ["integration/measuring", "integration/probe-relay", "integration/prober", "integration/stamp-peer", "integration/local-cluster", "e2e/probe-command"];
+const isAlone = (file) => ALONE.some((name) => file === join(root, "test", `${name}.test.ts`));
+const ON_AGENTS = { folders: ["contract", "integration", "e2e"], again: true };
 const GROUPS = [
-  { folders: ["unit"], flags: ["--maxWorkers=2"], again: false },
-  { folders: ["contract", "integration", "e2e"], flags: ["--runInBand", "--testTimeout=180000"], again: true },
+  { folders: ["unit"], takes: () => true, flags: ["--maxWorkers=2"], again: false },
+  { ...ON_AGENTS, takes: (file) => !isAlone(file), flags: ["--maxWorkers=2", "--testTimeout=180000"] },
+  { ...ON_AGENTS, takes: isAlone, flags: ["--runInBand", "--testTimeout=180000"] },
 ];
 /** jest has written its results and does not end: something keeps it alive, which is a fault of a test. */
 const END_WITHIN_MS = 20_000;
@@ -49,7 +56,7 @@ async function main(args) {
   await endStaleClusters();
   let found = 0;
   for (const group of GROUPS) {
-    const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => wanted.some((path) => file === path || file.startsWith(`${path}/`)));
+    const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => group.takes(file) && wanted.some((path) => file === path || file.startsWith(`${path}/`)));
     found += files.length;
     if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags], group.again && named.length === 0);
   }
@@ -103,7 +110,7 @@ async function runJest(files, flags, again) {
   }
   count({ ...result, testResults: result.testResults.filter(({ status }) => status !== "failed") });
   await endStaleClusters();
-  await runJest(files.filter((_, at) => failed.some(({ name }) => name === built[at])), flags, false);
+  await runJest(files.filter((_, at) => failed.some(({ name }) => name === built[at])), flags.map((flag) => (flag.startsWith("--maxWorkers") ? "--runInBand" : flag)), false);
 }
 
 function sourceOf(built) {

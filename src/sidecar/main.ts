@@ -187,7 +187,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
   });
   const reflector = { ...DEFAULT_PROBE_SETTINGS.reflector, ...answersFor(settings) };
-  const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs, reflector }, {
+  const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs, windowMs: settings.probeWindowMs, reflector }, {
     onSamples: (samples) => probeTelemetry.sampled(samples.map(({ sample }) => sample)),
     onReport: ({ reflector }) => probeTelemetry.reported(runner.outcome()?.peers ?? [], reflector),
     onCrash: (error, respawnMs) => probeTelemetry.crashed(error, respawnMs),

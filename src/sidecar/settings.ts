@@ -45,6 +45,7 @@ export const SETTINGS = [
   { name: "http-bind-addr", env: "IBRL_HTTP_BIND_ADDR", kind: "text", group: "Serving", default: "127.0.0.1:8001", help: "HOST:PORT of HTTP: /list, /metrics, /healthz, /readyz." },
   { name: "probe-bind-addr", env: "IBRL_PROBE_BIND_ADDR", kind: "text", group: "Measuring", default: "", help: "HOST:PORT of the STAMP reflector (UDP), and the address that probes are sent from. Default: the Consul agent's member address, port 8862. off: neither probe nor answer." },
   { name: "probe-interval", env: "IBRL_PROBE_INTERVAL", kind: "duration", group: "Measuring", default: "1s", min: 50, max: 60_000, help: "Between two probes to one peer." },
+  { name: "probe-window", env: "IBRL_PROBE_WINDOW", kind: "duration", group: "Measuring", default: "30s", min: 2_000, max: 600_000, help: "How far back latency, jitter and loss of a node look: the probes of this time. A cut link shows after so long." },
   { name: "probe-peers", env: "IBRL_PROBE_PEERS", kind: "number", group: "Measuring", default: "8", min: 1, max: 64, help: "How many peers to probe, whatever the size of the cluster." },
   { name: "probe-key-file", env: "IBRL_PROBE_KEY_FILE", kind: "text", group: "Measuring", default: "", help: "File with a secret that all nodes share (raw, or hex: and hex digits), from which the probes' HMAC keys are made. Default: each two nodes agree their own by X25519." },
   { name: "probe-open-rate", env: "IBRL_PROBE_OPEN_RATE", kind: "number", group: "Measuring", default: "0", min: 0, max: 1000, help: "Unauthenticated probes a second, of all strangers together, that the reflector answers, stateless. 0: known peers only." },
@@ -137,6 +138,7 @@ export interface SidecarSettings {
   /** Null: off. Undefined: the member address and the default port. */
   probeBind: HostPort | null | undefined;
   probeIntervalMs: number;
+  probeWindowMs: number;
   probePeers: number;
   probeKeyFile: string;
   probeOpenRate: number;
@@ -188,6 +190,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     insecureBind: text("insecure-bind") === "true",
     probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
     probeIntervalMs: number("probe-interval"),
+    probeWindowMs: number("probe-window"),
     probePeers: Math.floor(number("probe-peers")),
     probeKeyFile: text("probe-key-file") ?? "",
     probeOpenRate: Math.floor(number("probe-open-rate")),

@@ -55,6 +55,15 @@ export class Namespace {
     return { address: this.address, prefix: this.prefix, forward: (address) => this.#relay.forward(address) };
   }
 
+  /** A program that runs inside until it is stopped, or with the run. */
+  async start(name: string, command: string, ...args: string[]): Promise<ManagedProcess> {
+    const [program = command, ...rest] = [...this.prefix, command, ...args];
+    const { folder } = this;
+    const started = new ManagedProcess({ name, command: program, args: rest, env: process.env, cwd: folder.path, logFile: join(folder.path, `${name}.log`), run: folder });
+    await started.start();
+    return started;
+  }
+
   /** A loopback address (host:port) outside that leads to a TCP port inside; for gRPC clients and the CLI. */
   forward(port: number, address: string = this.address): Promise<string> {
     return this.#relay.forward(`${address}:${port}`);

@@ -5,7 +5,7 @@ import type { RunFolder } from "../../src/dev/run-folder.js";
 import { SidecarProcess } from "../../src/dev/sidecar-process.js";
 
 /** Resolves when all are ready. They become their nodes' own: the cluster's stop ends them, before `folder` is removed. */
-export async function startSidecars(cluster: LocalCluster, indexes: readonly number[], folder: RunFolder): Promise<void> {
+export async function startSidecars(cluster: LocalCluster, indexes: readonly number[], folder: RunFolder, args: readonly string[] = []): Promise<void> {
   await Promise.all(
     indexes.map(async (index) => {
       const node = cluster.nodes[index];
@@ -17,6 +17,7 @@ export async function startSidecars(cluster: LocalCluster, indexes: readonly num
         ports,
         consulAddr: consul.httpAddr,
         nomadAddr: `${address}:${String(ports.nomadHttp)}`,
+        args,
         env: sidecarEnv,
         folder: join(folder.path, nodeName),
         host: { run: folder, env: withoutClusterVariables(process.env) },
