@@ -70,7 +70,8 @@ function spawn(request: SpawnRequest, at = 0, timeoutMs = 60_000): Promise<Spawn
 
 test("spawned by the command line: on the policy's best node, behind a URL that answers, in the listing; until it is stopped", async () => {
   const web = script('require("http").createServer((_, answer) => answer.end("hello " + process.env.GREETED)).listen(process.env.NOMAD_PORT_p80, process.env.NOMAD_IP_p80)');
-  const { code, stdout, stderr } = await cli("cluster", "spawn", `--image-ref=${web}`, "--ports", "28555:80,auto:81", "--cpu=1", "--mem=64", "--env", "GREETED=you", "--policy", join(folder, "cheapest.json"), "--json");
+  expect((await cli("policy", "put", join(folder, "cheapest.json"))).code).toBe(0);
+  const { code, stdout, stderr } = await cli("cluster", "spawn", `--image-ref=${web}`, "--ports", "28555:80,auto:81", "--cpu=1", "--mem=64", "--env", "GREETED=you", "--policy", "cheapest", "--json");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const answer = JSON.parse(stdout) as { id: string; url: string; allocationId: string; decision: { decision: { id: string } } };
   expect(answer).toMatchObject({ status: "running", node: "node-1", passedOver: [], decision: { order: [{ node: "node-1", place: 1 }, { node: "node-2" }, { node: "node-3" }] } });
@@ -92,6 +93,10 @@ test("spawned by the command line: on the policy's best node, behind a URL that 
     expect(listed.response.states.find((state) => state.node.name === "node-1")?.workloads).toMatchObject([workload]);
   });
   expect((await cli("cluster", "list")).stdout).toContain(`${answer.id}/work  running`);
+  const explained = (await cli("cluster", "explain", answer.id)).stdout;
+  expect(explained).toContain(`Decision ${decisionId}\n`);
+  expect(explained).toContain("  replay    the same bytes\n");
+  expect((await cli("cluster", "why-not", "node-2", answer.id)).stdout).toContain("node-2 is number 2; node-1 is first.\n");
 
   expect(await cli("cluster", "stop", "--id", answer.id)).toEqual({ code: 0, stdout: `stopped ${answer.id} on node-1\n`, stderr: "" });
   await eventually(async () => expect(await fetch(answer.url).then(() => "answers", () => "gone")).toBe("gone"));

@@ -2,9 +2,11 @@ import { randomUUID } from "node:crypto";
 import { Flags } from "@oclif/core";
 import { PlacementError } from "../../sidecar/placement-error.js";
 import { readSpawn } from "../../sidecar/spawn-order.js";
+import { loadPolicy } from "../reading/policy-source.js";
+import { openSource } from "../reading/source.js";
 import { UsageError } from "../reading/usage-error.js";
 import { type SpawnDocument, spawnDocument, spawnLines } from "../views/spawn-view.js";
-import { fileBytes, WorkloadCommand } from "../workloads/workload-command.js";
+import { WorkloadCommand } from "../workloads/workload-command.js";
 import { portsIn } from "../workloads/ports-flag.js";
 
 export default class ClusterSpawn extends WorkloadCommand {
@@ -22,7 +24,7 @@ export default class ClusterSpawn extends WorkloadCommand {
     cpu: Flags.integer({ summary: "Cores.", default: 1 }),
     mem: Flags.integer({ summary: "Memory in megabytes.", default: 512 }),
     env: Flags.string({ summary: "A variable of the workload. Repeatable.", multiple: true, multipleNonGreedy: true, helpValue: "NAME=value" }),
-    policy: Flags.string({ summary: "Policy file; it never loosens the cluster's.", helpValue: "FILE" }),
+    policy: Flags.string({ summary: "The policy: a file, or the name or SHA-256 of a stored one. It never loosens the cluster's.", helpValue: "FILE|NAME" }),
     "dry-run": Flags.boolean({ summary: "Show the decision and Nomad's plan, and change nothing." }),
     "request-id": Flags.string({ summary: "The same ID is the same workload, however often it is sent. Default: a new one.", helpValue: "ID" }),
     "allow-overlap": Flags.boolean({ summary: "Move faster: a second copy may live for a while." }),
@@ -34,12 +36,22 @@ export default class ClusterSpawn extends WorkloadCommand {
     const request = {
       image_ref: flags["image-ref"], cores: flags.cpu, memory: flags.mem, ports, dynamic_ports: dynamicPorts, env: flags.env ?? [],
       dry_run: flags["dry-run"], allow_overlap: flags["allow-overlap"], request_id: flags["request-id"] ?? randomUUID(),
-      ...(flags.policy === undefined ? {} : { policy: fileBytes("--policy", flags.policy) }),
+      ...(flags.policy === undefined ? {} : { policy: await policyBytes(flags.policy, flags["grpc-addr"]) }),
     };
     checked(request);
     const answer = await this.call(flags, (client, timeoutMs) => client.spawn(request, timeoutMs));
     this.log(spawnLines(answer));
     return spawnDocument(answer);
+  }
+}
+
+/** Rejects with PolicyFileError or ApiError. */
+async function policyBytes(policy: string, address: string): Promise<Uint8Array> {
+  const source = await openSource({ consul: false, datacenter: undefined, "grpc-addr": address }, process.env);
+  try {
+    return (await loadPolicy(policy, source.stored)).bytes;
+  } finally {
+    source.close();
   }
 }
 

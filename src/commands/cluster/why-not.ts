@@ -1,5 +1,6 @@
 import { Args, Flags } from "@oclif/core";
 import type { Decision } from "../../policy/decide.js";
+import { DECISION_ID_RULE } from "../../policy/decision-document.js";
 import { whyNot, type WhyNot } from "../../policy/why-not.js";
 import { DecisionError, findDecision, withReplay } from "../reading/kept-decision.js";
 import { liveFlags, type SourceOptions, withLiveDecision } from "../reading/live-decision.js";
@@ -20,7 +21,7 @@ export default class ClusterWhyNot extends PlainCommand {
   ];
   static override args = {
     node: Args.string({ name: "NODE", description: "The Consul node.", required: true }),
-    decision: Args.string({ name: "DECISION", description: "ID of a decision; without --policy." }),
+    decision: Args.string({ name: "DECISION", description: "ID of a decision, or a workload that runs by one; without --policy." }),
   };
   static override flags = { ...liveFlags, policy: Flags.string({ summary: "The policy: a file, or the name or SHA-256 of a stored one.", helpValue: "FILE|NAME" }) };
 
@@ -39,7 +40,8 @@ export default class ClusterWhyNot extends PlainCommand {
 async function askKept(id: string, options: SourceOptions, ask: (decision: Decision) => Promise<WhyNot | undefined>): Promise<WhyNot | undefined> {
   const source = await openSource(options, process.env);
   try {
-    const { signed } = await findDecision(id, source.stored);
+    const nodes = DECISION_ID_RULE.test(id) ? [] : await source.read(new AbortController().signal, () => {});
+    const { signed } = await findDecision(id, source.stored, nodes);
     return await withReplay(signed.record, (hash) => source.stored.policyBytes(hash), (replayed) => {
       if (!replayed.ok) throw new DecisionError("decision-verification", `decision ${id} cannot be replayed: ${replayed.reason}`);
       if (!replayed.same) throw new DecisionError("decision-verification", `decision ${id} replays to other bytes: ${replayed.differences.join("; ")}`);

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Signed } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
+import { isBelieved, type NodeView } from "../../beacon/node-view.js";
 import { DECISION_ID_RULE, openDecision } from "../../policy/decision-document.js";
 import type { DecisionRecord, RecordedPolicy } from "../../policy/decision-record.js";
 import type { Evaluator } from "../../policy/evaluator.js";
@@ -27,12 +28,20 @@ export class DecisionError extends Error {
   }
 }
 
-/** Rejects with DecisionError or UsageError, and as `stored` does. */
-export async function findDecision(id: string, stored: StoredRecords): Promise<KeptDecision> {
-  if (!DECISION_ID_RULE.test(id)) throw new UsageError(`${JSON.stringify(id)} is no decision's ID: 32 hex digits`);
+/** `what` is a decision's ID, or a workload that runs by one. Rejects with DecisionError or UsageError, and as `stored` does. */
+export async function findDecision(what: string, stored: StoredRecords, nodes: readonly NodeView[]): Promise<KeptDecision> {
+  const id = DECISION_ID_RULE.test(what) ? what : decisionOf(what, nodes);
+  if (id === undefined) throw new UsageError(`${JSON.stringify(what)} is neither a decision's ID (32 hex digits) nor a workload that runs by a decision`);
   const value = await stored.decision(id);
   if (value === undefined) throw new DecisionError("no-decision", `there is no decision ${id} in the cluster: a node keeps its last hundred`);
   return verifiedDecision(id, value);
+}
+
+/** By the signed states: of a job's allocations, or of one allocation, the decision of the last move. */
+function decisionOf(workload: string, nodes: readonly NodeView[]): string | undefined {
+  const all = nodes.flatMap(({ trust, state }) => (isBelieved(trust) ? (state?.record.workloads ?? []) : []));
+  const sources = all.flatMap(({ id, job, source }) => (source !== undefined && (job === workload || id === workload) ? [source] : []));
+  return sources.sort((a, b) => b.generation - a.generation)[0]?.decisionId;
 }
 
 /** Of a file with what lies in KV, or with what `cluster explain --json` prints. Rejects with DecisionError. */

@@ -54,10 +54,11 @@ export function replayLines(replayed: Replay): string[] {
   return replayed.same ? ["the same bytes"] : ["OTHER BYTES: the record is not what its policies make of its facts", ...replayed.differences];
 }
 
-/** Whether the key that signed is the one that this reader believes for the node; null where it was not asked. */
+/** Whether the key that signed is the one that this reader believes for the node, or led to it; null where it was not asked. */
 function signerOf({ signed }: KeptDecision, signer: NodeView | undefined): { believed: boolean | null; trust: string | null } {
   if (signer === undefined) return { believed: null, trust: null };
-  return { believed: isBelieved(signer.trust) && signer.beacon?.key.hex === signed.key.hex, trust: signer.trust };
+  const keys = [signer.beacon?.key.hex, ...(signer.rotations ?? []).map(({ oldKey }) => oldKey)];
+  return { believed: isBelieved(signer.trust) && keys.includes(signed.key.hex), trust: signer.trust };
 }
 
 function signerText({ believed, trust }: { believed: boolean | null; trust: string | null }, node: string): string {

@@ -54,7 +54,7 @@ export abstract class WorkloadCommand extends Command {
 }
 
 /** Throws UsageError. */
-export function fileBytes(flag: string, path: string): Buffer {
+function fileBytes(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
