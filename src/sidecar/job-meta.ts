@@ -3,7 +3,7 @@
  * job is the only record of a placement, so that a sidecar that was killed in between loses nothing, and any placer can
  * go on. Nomad shows meta to the task as NOMAD_META_… variables; env is not in it, since it may hold secrets.
  */
-import type { WorkloadSource } from "../beacon/record.js";
+import { NAME_RULE, type WorkloadSource } from "../beacon/record.js";
 
 /** Jobs of ours begin so; the rest is made from the request ID. */
 export const JOB_PREFIX = "ibrl-";
@@ -13,6 +13,22 @@ export interface JobMeta {
   orderHash: string;
   /** The spawn's own policy file. */
   policy?: Uint8Array;
+  /** Absent in jobs of somebody who did not know it: they are not moved. */
+  placed?: Placed;
+}
+
+/** Where it is and how it came there. */
+export interface Placed {
+  /** Consul's name of the node. */
+  node: string;
+  /** Unix milliseconds, by the clock of who placed it. */
+  atMs: number;
+  /** Moves one after another, none of which lasted; 0 for a spawn's own placement. */
+  moves: number;
+  /** Nodes that it was on during these. */
+  tried: readonly string[];
+  /** A client that is cut off ends it after so long; 0 where a second copy may live. */
+  stopAfterMs: number;
 }
 
 const KEYS = {
@@ -23,9 +39,10 @@ const KEYS = {
   orderHash: "ibrl_order_hash",
   overlap: "ibrl_allow_overlap",
   policy: "ibrl_policy",
+  placed: "ibrl_placed",
 } as const;
 
-export function metaOf({ source, orderHash, policy }: JobMeta): Record<string, string> {
+export function metaOf({ source, orderHash, policy, placed }: JobMeta): Record<string, string> {
   const { imageRef, cores, memoryMb, ports } = source;
   return {
     [KEYS.requestId]: source.requestId,
@@ -35,6 +52,7 @@ export function metaOf({ source, orderHash, policy }: JobMeta): Record<string, s
     [KEYS.orderHash]: orderHash,
     [KEYS.overlap]: String(source.allowOverlap),
     ...(policy === undefined ? {} : { [KEYS.policy]: Buffer.from(policy).toString("base64") }),
+    ...(placed === undefined ? {} : { [KEYS.placed]: JSON.stringify(placed) }),
   };
 }
 
@@ -43,6 +61,7 @@ export const IMAGE_REF = /^[\x21-\x7e]{1,1024}$/;
 export const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
 const DECISION_ID = /^[0-9a-f]{32}$/;
 export const MAX_PORTS = 64;
+const MAX_TRIED = 64;
 
 /** Undefined for a job that is not ours, whatever its name. */
 export function readMeta(meta: ReadonlyMap<string, string>): JobMeta | undefined {
@@ -53,10 +72,12 @@ export function readMeta(meta: ReadonlyMap<string, string>): JobMeta | undefined
   const asked = readOrder(order);
   if (asked === undefined) return undefined;
   const policy = meta.get(KEYS.policy);
+  const placed = readPlaced(meta.get(KEYS.placed));
   return {
     source: { requestId, decisionId, generation, ...asked, allowOverlap: meta.get(KEYS.overlap) === "true" },
     orderHash,
     ...(policy === undefined ? {} : { policy: Buffer.from(policy, "base64") }),
+    ...(placed === undefined ? {} : { placed }),
   };
 }
 
@@ -69,6 +90,18 @@ function readOrder(text: string): Pick<WorkloadSource, "imageRef" | "cores" | "m
     const pairs = ports.map((pair: unknown) => pair as Record<string, unknown> | null);
     if (!pairs.every((pair) => isPort(pair?.["host"]) && isPort(pair?.["workload"]))) return undefined;
     return { imageRef, cores, memoryMb, ports: pairs.map((pair) => ({ host: pair?.["host"] as number, workload: pair?.["workload"] as number })) };
+  } catch {
+    return undefined;
+  }
+}
+
+function readPlaced(text: string | undefined): Placed | undefined {
+  try {
+    const { node, atMs, moves, tried, stopAfterMs } = JSON.parse(text ?? "null") as Record<string, unknown>;
+    const isName = (value: unknown): value is string => typeof value === "string" && NAME_RULE.test(value);
+    if (!isName(node) || !Array.isArray(tried) || tried.length > MAX_TRIED || !tried.every(isName)) return undefined;
+    if (!Number.isSafeInteger(atMs) || !isCount(moves) || !isCount(stopAfterMs)) return undefined;
+    return { node, atMs: atMs as number, moves, tried, stopAfterMs };
   } catch {
     return undefined;
   }

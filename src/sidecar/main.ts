@@ -40,7 +40,7 @@ import { createNomadClient } from "./nomad/client.js";
 import { createNomadJobs } from "./nomad/jobs-client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
-import { createWorkloads } from "./placement/create.js";
+import { createPlacement } from "./placement/create.js";
 import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { PolicyDesk } from "./policy-desk.js";
 import { PolicyTelemetry } from "./policy-telemetry.js";
@@ -265,11 +265,17 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const decisions = new Decisions({
     consul, identity, keys, clock,
     observer: policyTelemetry.decisions,
-    decider: () => (publisher.self?.joined === true ? { node: publisher.self.node.node, datacenter: publisher.self.node.datacenter } : undefined),
+    decider: () => joinedAs(publisher),
     kept: { read: () => readDecisionList(settings.stateDir), write: (ids) => writeDecisionList(settings.stateDir, ids) },
     onStale: (error) => logger.warn({ err: error }, "an old decision of this node stays in KV"),
   });
-  const workloads = createWorkloads({ settings: settings.placement, nomad: jobs, consul, keys, view, decisions, datacenter, clock, logger, wasm: { observer: policyTelemetry.wasm }, clusterPolicy: () => clusterPolicy?.evaluator });
+  const { workloads, mover } = createPlacement({
+    settings: settings.placement, nomad: jobs, consul, keys, view, decisions, clock, random, logger,
+    self: () => joinedAs(publisher),
+    observer: { moving: (isMover) => metrics.mover.set(isMover), moved: metrics.workloadMoved, stuck: metrics.setStuck },
+    wasm: { observer: policyTelemetry.wasm },
+    clusterPolicy: () => clusterPolicy?.evaluator,
+  });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const grpc = new GrpcApi({
@@ -304,6 +310,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       lists.hasOperator ? allowList.run(signal) : undefined,
       reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
+      mover?.run(signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined
         ? undefined

@@ -11,6 +11,7 @@ import { TRUST_MODES, type TrustMode } from "../beacon/trust-policy.js";
 import { RULE_KINDS, type RuleKind } from "../policy/rules.js";
 import type { WasmFault } from "../policy/wasm-host.js";
 import type { ConsulErrorCode } from "./consul-api.js";
+import { MOVE_CAUSES, type MoveCause, STUCK_STATES, type StuckState } from "./workload-moves.js";
 
 /** Where the sidecar writes: the agent's TTL check, the service entry, the KV state, the KV pin, the user event. */
 export const PLANES = ["check", "service", "kv", "pin", "event"] as const;
@@ -103,6 +104,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   const policyViolations = labelled("hypercore_ibrl_policy_violations_total", "Candidates of these decisions that broke a rule, by rule; each policy counts for itself.", ["rule"]);
   const wasmFaults = labelled("hypercore_ibrl_policy_wasm_faults_total", "Batches for which a policy module gave no verdicts, by fault.", ["fault"]);
 
+  const moves = labelled("hypercore_ibrl_workload_moves_total", "Workloads that this sidecar moved to another node, by cause.", ["cause"]);
+  const stuck = new Gauge({ name: "hypercore_ibrl_workloads_stuck", help: "Workloads that should move and do not, by state (moved-too-often: a person has to look; no-node); shown by the sidecar that moves.", labelNames: ["state"], registers });
+  for (const cause of MOVE_CAUSES) moves.inc({ cause }, 0);
   for (const result of EVALUATION_RESULTS) policyEvaluations.inc({ result }, 0);
   for (const rule of RULE_KINDS) policyViolations.inc({ rule }, 0);
   for (const fault of WASM_FAULTS) wasmFaults.inc({ fault }, 0);
@@ -203,6 +207,14 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     policyWasm: histogram("hypercore_ibrl_policy_wasm_seconds", "Time that a policy module took for one batch, the way to its worker and back included."),
     policyWasmFault: (fault: WasmFault) => wasmFaults.inc({ fault }),
     policyWasmKills: counter("hypercore_ibrl_policy_wasm_kills_total", "Policy modules that were ended at their deadline."),
+
+    mover: gauge("hypercore_ibrl_mover", "1 while this sidecar is the one that moves workloads; no sample where it does not place."),
+    workloadMoved: (cause: MoveCause) => moves.inc({ cause }),
+    /** Undefined: another sidecar knows. */
+    setStuck: (counts: Readonly<Record<StuckState, number>> | undefined) => {
+      stuck.reset();
+      if (counts !== undefined) for (const state of STUCK_STATES) stuck.set({ state }, counts[state]);
+    },
 
     apiRequest: (api: "http" | "grpc", call: string, code: number) => apiRequests.inc({ api, call, code: String(code) }),
   };

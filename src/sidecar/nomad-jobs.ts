@@ -48,9 +48,13 @@ export interface JobAllocation {
   nodeId: string;
   nodeName: string;
   taskGroup: string;
+  /** Of the job that it runs. */
+  jobVersion: number;
   clientStatus: string;
   desiredStatus: string;
   createdAtMs: number;
+  /** When its client or a server last changed it. */
+  modifiedAtMs: number;
   /** Absent where the client has not spoken yet. */
   tasks: ReadonlyMap<string, TaskState>;
 }
@@ -79,6 +83,8 @@ export interface NomadJobs {
   node(nodeId: string, options?: NomadCallOptions): Promise<NomadNode & { eligible: boolean }>;
   /** Null where Nomad does not know it. */
   job(jobId: string, options?: NomadCallOptions): Promise<NomadJob | null>;
+  /** The whole job with its version, to be registered again with a change. */
+  document(jobId: string, options?: NomadCallOptions): Promise<{ job: NomadJob; version: number; document: JobDocument } | null>;
   /** Those whose ID begins so. */
   jobs(prefix: string, options?: NomadCallOptions): Promise<NomadJob[]>;
   /** Rejects with `rejected` where Nomad does not accept the job. Changes nothing. */
@@ -92,6 +98,8 @@ export interface NomadJobs {
   stop(jobId: string, options?: NomadCallOptions & { purge?: boolean }): Promise<void>;
   /** Newest first. With `index` it waits up to `waitMs` for something newer. */
   jobAllocations(jobId: string, options?: NomadCallOptions & { index?: string; waitMs?: number }): Promise<{ index: string; allocations: JobAllocation[] }>;
+  /** Of all jobs whose ID begins so, newest first; without the states of their tasks. */
+  allocationsOf(jobPrefix: string, options?: NomadCallOptions): Promise<JobAllocation[]>;
   /** By the first eight characters of their ID. */
   allocationsByPrefix(prefix: string, options?: NomadCallOptions): Promise<JobAllocation[]>;
   ports(allocationId: string, options?: NomadCallOptions): Promise<AllocatedPort[]>;

@@ -84,6 +84,7 @@ export const SETTINGS = [
   { name: "job-drivers", env: "IBRL_JOB_DRIVERS", kind: "list", group: "Placement", default: "docker,exec,java,podman,qemu", help: "Nomad drivers that a spawn may ask for. raw_exec, which runs as Nomad's own user without isolation, has to be named." },
   { name: "job-templates", env: "IBRL_JOB_TEMPLATES", kind: "text", group: "Placement", default: "", help: "Folder of job templates, DRIVER.json, that take the place of the package's own (docs/workloads.md)." },
   { name: "stop-on-client-after", env: "IBRL_STOP_ON_CLIENT_AFTER", kind: "duration", group: "Placement", default: "30s", min: 5_000, max: 86_400_000, help: "A workload that may not run twice ends itself when its node has lost Nomad's servers for so long." },
+  { name: "nomad-down-after", env: "IBRL_NOMAD_DOWN_AFTER", kind: "duration", group: "Placement", default: "20s", min: 0, max: 86_400_000, help: "How long Nomad's servers hear nothing of a client before they call it down: min_heartbeat_ttl and heartbeat_grace of theirs, at least." },
   { name: "log-level", env: "IBRL_LOG_LEVEL", kind: "choice", group: "Logging", default: "info", choices: ["debug", "info", "warn", "error"], help: "Least level that is logged; debug shows every reading." },
   { name: "log-format", env: "IBRL_LOG_FORMAT", kind: "choice", group: "Logging", default: "auto", choices: ["auto", "json", "text"], help: "auto: text on a terminal, JSON lines elsewhere." },
   { name: "beat", env: "IBRL_BEAT", kind: "duration", group: "Timing", default: "5s", min: 200, max: 60_000, help: "Period of measuring, of the TTL pass and, in a small cluster, of user events." },
@@ -120,6 +121,7 @@ export interface PlacementSettings {
   /** Empty: the package's own. */
   jobTemplates: string;
   stopOnClientAfterMs: number;
+  nomadDownAfterMs: number;
 }
 
 export interface SidecarSettings {
@@ -207,6 +209,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
       jobDrivers: listOf(found.get("job-drivers")),
       jobTemplates: text("job-templates") ?? "",
       stopOnClientAfterMs: number("stop-on-client-after"),
+      nomadDownAfterMs: number("nomad-down-after"),
     },
     logLevel: text("log-level") as SidecarSettings["logLevel"],
     logFormat: text("log-format") as SidecarSettings["logFormat"],

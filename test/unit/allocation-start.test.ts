@@ -4,7 +4,7 @@ import { merged } from "../../src/sidecar/placement/merge.js";
 import { startOf } from "../../src/sidecar/placement/start-of.js";
 
 const allocation = (clientStatus: string, events: [string, string?][], desiredStatus = "run"): JobAllocation => ({
-  id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", clientStatus, desiredStatus, createdAtMs: 0,
+  id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", jobVersion: 0, clientStatus, desiredStatus, createdAtMs: 0, modifiedAtMs: 0,
   tasks: new Map([["main", { state: "pending", failed: false, events: events.map(([type, message = ""]) => ({ type, message })) }]]),
 });
 

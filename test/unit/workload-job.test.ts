@@ -5,9 +5,9 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { decodeState, encodeState } from "../../src/beacon/state-codec.js";
 import { projectRoot } from "../../src/dev/project-root.js";
-import { type JobMeta, metaOf, readMeta } from "../../src/sidecar/job-meta.js";
+import { type JobMeta, metaOf, type Placed, readMeta } from "../../src/sidecar/job-meta.js";
 import { fill, type JsonObject, loadTemplates, type Values } from "../../src/sidecar/placement/job-template.js";
-import { jobIdOf, jobOf } from "../../src/sidecar/placement/job.js";
+import { jobIdOf, jobOf, movedJob } from "../../src/sidecar/placement/job.js";
 import { DRIVERS, readReference } from "../../src/sidecar/placement/reference.js";
 import { readSpawn } from "../../src/sidecar/spawn-order.js";
 import { state, workload } from "../harness/records.js";
@@ -18,6 +18,7 @@ const META: JobMeta = {
   source: { requestId: "request", decisionId: "0123456789abcdef0123456789abcdef", generation: 2, imageRef: "nginx", cores: 2, memoryMb: 64, ports: [{ host: 8080, workload: 80 }], allowOverlap: false },
   orderHash: "abc",
   policy: Buffer.from("{}"),
+  placed: { node: "node-1", atMs: 1_795_000_000_000, moves: 1, tried: ["node-2"], stopAfterMs: 30_000 },
 };
 const jobWith = (imageRef: string, allowOverlap = false, template?: JsonObject) => {
   const reference = readReference(imageRef);
@@ -66,6 +67,14 @@ test("overlap allowed: a group of another name for each generation, and no stop 
   const job = jobWith("raw_exec:///x", true);
   expect(job["TaskGroups"]).toMatchObject([{ Name: "work-2" }]);
   expect(JSON.stringify(job)).not.toContain("Disconnect");
+});
+
+test("a moved job differs in its node, its meta, and where nobody has to wait for the old copy in its group's name", () => {
+  const standing = { ...jobWith("nginx"), Version: 3, Meta: { ...(jobWith("nginx")["Meta"] as object), owner: "me" } };
+  const meta = { ...META, source: { ...META.source, generation: 3 }, placed: { ...(META.placed as Placed), node: "node-9", moves: 2 } };
+  const waiting = movedJob(standing, meta, false);
+  expect(waiting).toEqual({ ...standing, Meta: { owner: "me", ...metaOf(meta) }, Constraints: [{ LTarget: "${attr.unique.consul.name}", Operand: "=", RTarget: "node-9" }] });
+  expect(movedJob(standing, meta, true)).toMatchObject({ TaskGroups: [{ Name: "work-3", Tasks: [{ Env: { A: "b=c" } }] }] });
 });
 
 test("what a request says never becomes a part of the job's structure", () => {

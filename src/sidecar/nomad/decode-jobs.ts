@@ -1,6 +1,6 @@
 /** Nomad's JSON to the shapes of nomad-jobs.ts, as decode.ts does for those of nomad-api.ts. Throws ShapeError. */
 import type { NomadNode } from "../nomad-api.js";
-import type { AllocatedPort, JobAllocation, NomadJob, NomadPlan, TaskState } from "../nomad-jobs.js";
+import type { AllocatedPort, JobAllocation, JobDocument, NomadJob, NomadPlan, TaskState } from "../nomad-jobs.js";
 import { array, decodeMeta, decodeNode, type Json, object, ShapeError, text } from "./decode.js";
 
 /** `GET /v1/nodes`. */
@@ -31,6 +31,12 @@ export function decodeJob(value: unknown): NomadJob {
     modifyIndex: index(job["JobModifyIndex"], "JobModifyIndex"),
     meta: decodeMeta(job["Meta"]),
   };
+}
+
+/** `GET /v1/job/ID`, to be written again. */
+export function decodeDocument(value: unknown): { job: NomadJob; version: number; document: JobDocument } {
+  const document = object(value, "job");
+  return { job: decodeJob(document), version: index(document["Version"], "Version"), document: { ...document, ID: text(document["ID"], "ID") } };
 }
 
 /** `GET /v1/jobs?meta=true`. */
@@ -70,8 +76,6 @@ export function decodeJobAllocations(value: unknown): JobAllocation[] {
 
 function decodeJobAllocation(value: unknown): JobAllocation {
   const entry = object(value, "allocation");
-  const createTimeNs = entry["CreateTime"];
-  if (typeof createTimeNs !== "number" || !(createTimeNs >= 0)) throw new ShapeError("CreateTime is not a time");
   return {
     id: text(entry["ID"], "ID"),
     jobId: text(entry["JobID"], "JobID"),
@@ -79,9 +83,11 @@ function decodeJobAllocation(value: unknown): JobAllocation {
     nodeId: text(entry["NodeID"], "NodeID"),
     nodeName: text(entry["NodeName"], "NodeName"),
     taskGroup: text(entry["TaskGroup"], "TaskGroup"),
+    jobVersion: index(entry["JobVersion"], "JobVersion"),
     clientStatus: text(entry["ClientStatus"], "ClientStatus"),
     desiredStatus: text(entry["DesiredStatus"], "DesiredStatus"),
-    createdAtMs: Math.floor(createTimeNs / 1e6),
+    createdAtMs: timeMs(entry["CreateTime"], "CreateTime"),
+    modifiedAtMs: timeMs(entry["ModifyTime"], "ModifyTime"),
     tasks: new Map(Object.entries(object(entry["TaskStates"] ?? {}, "TaskStates")).map(([name, state]) => [name, decodeTask(state)])),
   };
 }
@@ -109,6 +115,12 @@ export function decodePorts(value: unknown): AllocatedPort[] {
 export function decodeIndexed(header: string | undefined): string {
   if (header === undefined || !/^\d{1,20}$/.test(header)) throw new ShapeError("X-Nomad-Index is not an index");
   return header;
+}
+
+/** From Unix nanoseconds. */
+function timeMs(value: unknown, path: string): number {
+  if (typeof value !== "number" || !(value >= 0)) throw new ShapeError(`${path} is not a time`);
+  return Math.floor(value / 1e6);
 }
 
 function index(value: unknown, path: string): number {

@@ -2,7 +2,7 @@
 import { NomadError, type NomadCallOptions } from "../nomad-api.js";
 import type { JobDocument, NomadJobs } from "../nomad-jobs.js";
 import { DEFAULT_NOMAD_LIMITS, type NomadCall, NomadCalls, type NomadLimits } from "./calls.js";
-import { decodeEligible, decodeIndexed, decodeJob, decodeJobAllocations, decodeJobs, decodePlan, decodePorts, decodeRegistered, decodeSchedulable } from "./decode-jobs.js";
+import { decodeDocument, decodeEligible, decodeIndexed, decodeJobAllocations, decodeJobs, decodePlan, decodePorts, decodeRegistered, decodeSchedulable } from "./decode-jobs.js";
 import type { NomadSettings } from "./settings.js";
 
 const READ = "namespace:read-job";
@@ -33,8 +33,12 @@ class JobsClient implements NomadJobs {
   }
 
   async job(jobId: string, options: NomadCallOptions = {}) {
+    return (await this.document(jobId, options))?.job ?? null;
+  }
+
+  async document(jobId: string, options: NomadCallOptions = {}) {
     try {
-      return await this.calls.get({ operation: "job", rules: READ, path: of(jobId) }, decodeJob, options);
+      return await this.calls.get({ operation: "job", rules: READ, path: of(jobId) }, decodeDocument, options);
     } catch (error) {
       if (error instanceof NomadError && error.code === "not-found") return null;
       throw error;
@@ -66,6 +70,11 @@ class JobsClient implements NomadJobs {
     const timeoutMs = (options.timeoutMs ?? this.limits.timeoutMs) + (index === undefined ? 0 : waitMs * WAIT_SPREAD);
     const call: NomadCall = { operation: "job allocations", rules: READ, path: `${of(jobId)}/allocations`, query };
     return this.calls.get(call, (value, next) => ({ index: decodeIndexed(next), allocations: decodeJobAllocations(value) }), { ...options, timeoutMs });
+  }
+
+  allocationsOf(jobPrefix: string, options: NomadCallOptions = {}) {
+    const query = { filter: `JobID matches ${JSON.stringify(`^${jobPrefix}`)}`, task_states: "false" };
+    return this.calls.get({ operation: "allocations", rules: READ, path: "/v1/allocations", query }, decodeJobAllocations, options);
   }
 
   allocationsByPrefix(prefix: string, options: NomadCallOptions = {}) {

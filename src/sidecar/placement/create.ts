@@ -10,13 +10,17 @@ import type { ClusterView } from "../cluster-view.js";
 import type { ConsulApi } from "../consul-api.js";
 import type { ConsulSessions } from "../consul-sessions.js";
 import type { Decisions } from "../decisions.js";
+import { HealthLog } from "../health-log.js";
 import type { NomadJobs } from "../nomad-jobs.js";
 import { type PlacementSettings, SettingsError } from "../settings.js";
+import type { MoverObserver } from "../workload-moves.js";
 import type { Workloads } from "../workloads.js";
 import { serviceNodes } from "../service-nodes.js";
 import { Choosing } from "./choosing.js";
 import { JobLocks } from "./job-locks.js";
 import { loadTemplates, TemplateError } from "./job-template.js";
+import { Mover } from "./mover.js";
+import { MoverLock } from "./mover-lock.js";
 import { NomadNodes } from "./nomad-nodes.js";
 import { Placer } from "./placer.js";
 import { Recheck } from "./recheck.js";
@@ -26,20 +30,29 @@ import { WorkloadCalls } from "./workload-calls.js";
 export interface PlacementDeps {
   settings: PlacementSettings;
   nomad: NomadJobs;
-  consul: Pick<ConsulApi, "serviceInstances" | "kvGet"> & ConsulSessions;
+  consul: Pick<ConsulApi, "serviceInstances" | "kvGet" | "nodes"> & ConsulSessions;
   keys: KeyAdmission;
   decisions: Decisions;
-  datacenter: () => string | undefined;
+  /** This node; undefined before it has joined a cluster. */
+  self: () => { node: string; datacenter: string } | undefined;
   view: Pick<ClusterView, "list">;
   clusterPolicy: () => Evaluator | undefined;
   /** How modules among the spawns' policies are run. */
   wasm: Partial<WasmHostOptions>;
   clock: Clock;
+  random: () => number;
+  observer: MoverObserver;
   logger: Logger;
 }
 
-/** Throws SettingsError. Stop and Logs work without --placer as far as they change nothing. */
-export function createWorkloads({ settings, nomad, consul, keys, decisions, datacenter, view, wasm, clusterPolicy, clock, logger }: PlacementDeps): Workloads {
+export interface Placement {
+  workloads: Workloads;
+  /** Undefined where this sidecar does not place. */
+  mover: Mover | undefined;
+}
+
+/** Throws SettingsError. Logs work without --placer. */
+export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer }: PlacementDeps): Placement {
   const nodes = () => view.list();
   const nowMs = () => clock.nowMs();
   const nomadNodes = new NomadNodes(nomad);
@@ -48,9 +61,17 @@ export function createWorkloads({ settings, nomad, consul, keys, decisions, data
     servicesOf: (names, options) => serviceNodes(consul, names, options),
     recheck: new Recheck(consul, keys, clock),
   });
-  const locks = new JobLocks(consul, clock, () => datacenter() ?? "");
-  const placer = settings.placer ? new Placer({ nomad, nomadNodes, choosing, locks, logger, ...jobSettings(settings) }) : undefined;
-  return new WorkloadCalls({ nomad, nomadNodes, locks, placer, nodes, nowMs });
+  const locks = new JobLocks(consul, clock, () => self()?.datacenter ?? "");
+  const placer = settings.placer ? new Placer({ nomad, nomadNodes, choosing, locks, nowMs, logger, ...jobSettings(settings) }) : undefined;
+  const mover = settings.placer
+    ? new Mover({
+        nomad, consul, choosing, locks, clock, random, logger, observer,
+        lock: new MoverLock({ consul, clock, self }),
+        health: new HealthLog({ dependency: "placement", logger, clock }),
+        nomadDownAfterMs: settings.nomadDownAfterMs,
+      })
+    : undefined;
+  return { workloads: new WorkloadCalls({ nomad, nomadNodes, locks, placer, nodes, nowMs }), mover };
 }
 
 function jobSettings({ jobTemplates, jobDrivers, stopOnClientAfterMs }: PlacementSettings) {

@@ -3,7 +3,7 @@
  * that pins it to the chosen node, and what becomes of it when its node is cut off. Pure.
  */
 import { createHash } from "node:crypto";
-import { type JobMeta, JOB_PREFIX, metaOf } from "../job-meta.js";
+import { type JobMeta, JOB_PREFIX, metaOf, type Placed } from "../job-meta.js";
 import type { JobDocument } from "../nomad-jobs.js";
 import type { SpawnOrder } from "../spawn-order.js";
 import { fill, type Json, type JsonObject, type Values } from "./job-template.js";
@@ -44,9 +44,28 @@ export function jobOf({ template, reference, order, meta, node, stopOnClientAfte
     ID: id,
     Name: id,
     Meta: { ...(job["Meta"] as JsonObject | undefined), ...metaOf(meta) },
-    Constraints: [...((job["Constraints"] as Json[] | undefined) ?? []), { LTarget: CONSUL_NAME, RTarget: node, Operand: "=" }],
+    Constraints: [...((job["Constraints"] as Json[] | undefined) ?? []), pinTo(node)],
     TaskGroups: [{ ...group, Name: groupName(meta), ...(order.allowOverlap ? {} : exclusive) }],
   };
+}
+
+/**
+ * The job as it stands in Nomad, on another node. `apart`: Nomad starts the new copy without waiting for the old one, which
+ * has ended, or need not have.
+ */
+export function movedJob(standing: JobDocument, meta: JobMeta & { placed: Placed }, apart: boolean): JobDocument {
+  const constraints = (standing["Constraints"] as JsonObject[] | null) ?? [];
+  const [group] = standing["TaskGroups"] as readonly JsonObject[];
+  return {
+    ...standing,
+    Meta: { ...(standing["Meta"] as JsonObject | null), ...metaOf(meta) },
+    Constraints: [...constraints.filter(({ LTarget }) => LTarget !== CONSUL_NAME), pinTo(meta.placed.node)],
+    TaskGroups: [{ ...group, ...(apart ? { Name: `work-${String(meta.source.generation)}` } : {}) }],
+  };
+}
+
+function pinTo(node: string): JsonObject {
+  return { LTarget: CONSUL_NAME, RTarget: node, Operand: "=" };
 }
 
 /** A new name lets Nomad start the next copy without waiting for the last one to end; the same name makes it wait. */

@@ -9,7 +9,6 @@
  */
 import type { Logger } from "pino";
 import { readMeta } from "../job-meta.js";
-import { NomadError } from "../nomad-api.js";
 import type { JobAllocation, JobDocument, NomadJob, NomadJobs } from "../nomad-jobs.js";
 import { invalid, PlacementError } from "../placement-error.js";
 import { orderHash, type SpawnOrder } from "../spawn-order.js";
@@ -21,6 +20,7 @@ import { jobIdOf, jobOf, portLabel } from "./job.js";
 import type { JsonObject } from "./job-template.js";
 import type { NomadNodes } from "./nomad-nodes.js";
 import { type Driver, readReference, type Reference } from "./reference.js";
+import { registerFrom } from "./registering.js";
 import { type Start, startOf } from "./start-of.js";
 
 export interface PlacerDeps {
@@ -32,6 +32,7 @@ export interface PlacerDeps {
   /** Drivers that the settings allow. */
   allowed: readonly string[];
   stopOnClientAfterMs: number;
+  nowMs: () => number;
   logger: Logger;
 }
 
@@ -105,7 +106,7 @@ export class Placer {
       if (order.dryRun) return { id: jobId, requestId: order.requestId, url: "", node: node.name, status: "planned", decision: chosen.decision, plan: plan.answer, passedOver };
       const earlier = placing.index === 0 ? [] : (await nomad.jobAllocations(jobId, budget)).allocations.map(({ id }) => id);
       await chosen.keep(budget);
-      const index = await this.#register(job, placing.index, budget);
+      const index = await registerFrom(placing.index, job, this.deps, budget);
       if (index === undefined) return this.#afterConflict(placing, budget);
       placing.index = index;
       logger.info({ job: jobId, node: node.name, decision: chosen.decisionId, generation: placing.generation }, "workload placed");
@@ -115,21 +116,6 @@ export class Placer {
       placing.generation += 1;
     }
     return this.#nobody(placing, budget);
-  }
-
-  /** The new index; undefined where somebody else was first. */
-  #register(job: JobDocument, expected: number, budget: Budget): Promise<number | undefined> {
-    const { nomad, locks } = this.deps;
-    return locks.hold(job.ID, budget, async (at) => {
-      const standing = (await nomad.job(job.ID, at))?.modifyIndex ?? 0;
-      if (standing !== expected) return undefined;
-      try {
-        return await nomad.register(job, expected, at);
-      } catch (error) {
-        if (error instanceof NomadError && error.code === "conflict") return undefined;
-        throw error;
-      }
-    });
   }
 
   /** Somebody else registered it in between; what they made of it is the answer. */
@@ -150,10 +136,11 @@ export class Placer {
   }
 
   #job({ order, reference, generation }: Placing, { decisionId }: Chosen, node: string): JobDocument {
-    const { templates, stopOnClientAfterMs } = this.deps;
+    const { templates, stopOnClientAfterMs, nowMs } = this.deps;
     const { requestId, imageRef, cores, memoryMb, ports, allowOverlap, policy } = order;
     const source = { requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap };
-    const meta = { source, orderHash: orderHash(order), ...(policy === undefined ? {} : { policy }) };
+    const placed = { node, atMs: nowMs(), moves: 0, tried: [], stopAfterMs: allowOverlap ? 0 : stopOnClientAfterMs };
+    const meta = { source, orderHash: orderHash(order), placed, ...(policy === undefined ? {} : { policy }) };
     return jobOf({ template: templates.get(reference.driver) as JsonObject, reference, order, meta, node, stopOnClientAfterMs });
   }
 

@@ -1,0 +1,204 @@
+/**
+ * Failover: the one placer that holds the mover's lock looks at every workload that was placed here, and moves those that
+ * have to go (trouble.ts) to the next best node. Everything that it must know of a workload is in the job's meta, so
+ * that whoever takes over goes on where the last one was.
+ */
+import { SERVICE_NAME } from "../../beacon/documents.js";
+import type { Logger } from "pino";
+import { Backoff, type BackoffLimits } from "../backoff.js";
+import type { Clock } from "../clock.js";
+import type { ConsulApi } from "../consul-api.js";
+import type { HealthLog } from "../health-log.js";
+import { type JobMeta, JOB_PREFIX, type Placed, readMeta } from "../job-meta.js";
+import type { JobAllocation, NomadJob, NomadJobs } from "../nomad-jobs.js";
+import { PlacementError } from "../placement-error.js";
+import type { MoverObserver } from "../workload-moves.js";
+import type { Choosing } from "./choosing.js";
+import type { Budget } from "./failures.js";
+import type { JobLocks } from "./job-locks.js";
+import { movedJob } from "./job.js";
+import type { MoverLock } from "./mover-lock.js";
+import { readReference } from "./reference.js";
+import { registerFrom } from "./registering.js";
+import { type NodeLife, type Verdict, verdictOf } from "./trouble.js";
+
+export interface MoverDeps {
+  nomad: NomadJobs;
+  consul: Pick<ConsulApi, "serviceInstances" | "nodes">;
+  choosing: Choosing;
+  locks: JobLocks;
+  lock: MoverLock;
+  clock: Clock;
+  /** In [0, 1). */
+  random: () => number;
+  logger: Logger;
+  health: HealthLog;
+  observer: MoverObserver;
+  /** How long Nomad's servers hear nothing of a client before they call it down. */
+  nomadDownAfterMs: number;
+}
+
+const LOOK_MS = 1_000;
+/** For one look at everything, and for one move. */
+const BUDGET_MS = 30_000;
+const MAX_CANDIDATES = 10;
+/** Between two searches for a node where the last one found none. */
+const SEARCH: BackoffLimits = { initialMs: 2_000, maxMs: 30_000 };
+
+interface Trouble {
+  job: NomadJob;
+  meta: JobMeta & { placed: Placed };
+  verdict: Verdict;
+}
+
+export class Mover {
+  /** By Nomad node ID: since when, on the monotonic clock, it has been seen down. */
+  readonly #downSince = new Map<string, number>();
+  /** By job: for whom no node was found, and until when nobody looks again. */
+  readonly #homeless = new Map<string, { backoff: Backoff; untilMs: number }>();
+  #stuck: ReadonlySet<string> = new Set();
+
+  constructor(private readonly deps: MoverDeps) {}
+
+  /** Ends when the signal aborts; never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { lock, clock, health, observer } = this.deps;
+    while (!signal.aborted) {
+      try {
+        const isMover = await lock.hold(signal);
+        observer.moving(isMover);
+        if (isMover) await this.#look(signal);
+        else this.#forget();
+        health.up();
+      } catch (error) {
+        if (!signal.aborted) health.down(error);
+      }
+      await clock.sleep(LOOK_MS, signal);
+    }
+    await lock.leave(AbortSignal.timeout(2_000)).catch(() => {}); // else its session ends by itself
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    const budget = this.#budget(signal);
+    const { nomad, clock } = this.deps;
+    const [jobs, allocations, lives] = await Promise.all([nomad.jobs(JOB_PREFIX, budget), nomad.allocationsOf(JOB_PREFIX, budget), this.#lives(budget)]);
+    const byJob = new Map<string, JobAllocation[]>();
+    for (const allocation of allocations) byJob.set(allocation.jobId, [...(byJob.get(allocation.jobId) ?? []), allocation]);
+    const found: Trouble[] = [];
+    for (const job of jobs) {
+      const trouble = await this.#judge(job, byJob.get(job.id) ?? [], lives, budget);
+      if (trouble !== undefined) found.push(trouble);
+    }
+    const moving = new Set(found.filter(({ verdict }) => verdict.state === "move").map(({ job }) => job.id));
+    for (const id of this.#homeless.keys()) if (!moving.has(id)) this.#homeless.delete(id);
+    for (const id of moving) {
+      const homeless = this.#homeless.get(id);
+      if (homeless !== undefined && clock.monoMs() < homeless.untilMs) continue;
+      if (await this.#move(id, lives, signal)) this.#homeless.delete(id);
+      else this.#waitFor(id);
+    }
+    this.#report(found.filter(({ verdict }) => verdict.state === "stuck"));
+  }
+
+  async #judge(job: NomadJob, all: readonly JobAllocation[], lives: (node: string) => NodeLife, budget: Budget): Promise<Trouble | undefined> {
+    const meta = readMeta(job.meta);
+    if (job.stopped || meta?.placed === undefined) return undefined;
+    const { placed, source } = meta;
+    const version = Math.max(...all.map(({ jobVersion }) => jobVersion));
+    const allocations = all.filter(({ jobVersion }) => jobVersion === version);
+    const consul = lives(placed.node);
+    const nomadDownForMs = consul === "alive" ? undefined : await this.#downFor(allocations[0]?.nodeId, budget);
+    const { nomadDownAfterMs, clock } = this.deps;
+    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
+    return verdict.state === "fine" ? undefined : { job, meta: { ...meta, placed }, verdict };
+  }
+
+  /**
+   * Reads the job again, whole: what was listed may be a moment old, and of another version than its allocations.
+   * False: no node was found for it.
+   */
+  async #move(jobId: string, lives: (node: string) => NodeLife, signal: AbortSignal): Promise<boolean> {
+    const { nomad, choosing, lock, locks, clock, logger, observer } = this.deps;
+    const budget = this.#budget(signal);
+    const standing = await nomad.document(jobId, budget);
+    if (standing === null) return true;
+    const { allocations } = await nomad.jobAllocations(jobId, budget);
+    const trouble = await this.#judge(standing.job, allocations.filter(({ jobVersion }) => jobVersion === standing.version), lives, budget);
+    if (trouble?.verdict.state !== "move") return true;
+    const { meta: { placed, source, policy }, verdict } = trouble;
+    const tried = [...(verdict.movesBefore === 0 ? [] : placed.tried), placed.node];
+    try {
+      const chosen = await choosing.choose(jobId, readReference(source.imageRef).driver, policy, MAX_CANDIDATES, budget);
+      for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !tried.includes(name))) {
+        const why = await problem(budget);
+        if (why !== undefined) {
+          logger.info({ job: jobId, node: node.name, reason: why }, "node passed over");
+          continue;
+        }
+        const to = { node: node.name, atMs: clock.nowMs(), moves: verdict.movesBefore + 1, tried, stopAfterMs: placed.stopAfterMs };
+        const job = movedJob(standing.document, { ...trouble.meta, source: { ...source, decisionId: chosen.decisionId, generation: source.generation + 1 }, placed: to }, verdict.apart);
+        if ((await nomad.plan(job, budget)).problems.length > 0) continue;
+        await chosen.keep(budget);
+        if (!(await lock.stillHeld(signal))) return true;
+        if ((await registerFrom(standing.job.modifyIndex, job, { nomad, locks }, budget)) === undefined) return true; // the next look has what became of it
+        observer.moved(verdict.cause);
+        logger.warn({ job: jobId, from: placed.node, to: node.name, cause: verdict.cause, generation: source.generation + 1, decision: chosen.decisionId }, "workload moved");
+        return true;
+      }
+    } catch (error) {
+      if (!(error instanceof PlacementError)) throw error;
+      logger.debug({ err: error, job: jobId }, "nobody may be chosen");
+    }
+    if (!this.#homeless.has(jobId)) logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
+    return false;
+  }
+
+  #waitFor(jobId: string): void {
+    const { random, clock } = this.deps;
+    const { backoff } = this.#homeless.get(jobId) ?? { backoff: new Backoff(random, SEARCH) };
+    this.#homeless.set(jobId, { backoff, untilMs: clock.monoMs() + backoff.next() });
+  }
+
+  /** By Consul's word about the node, not about its sidecar. */
+  async #lives(budget: Budget): Promise<(node: string) => NodeLife> {
+    const { consul } = this.deps;
+    const [{ value: instances }, { value: nodes }] = await Promise.all([consul.serviceInstances(SERVICE_NAME, budget), consul.nodes(budget)]);
+    const serf = new Map(instances.map(({ node, checks }) => [node, checks.find(({ id }) => id === "serfHealth")?.status]));
+    const known = new Set(nodes.map(({ node }) => node));
+    return (node) => (!known.has(node) ? "left" : serf.get(node) === "critical" ? "failed" : "alive");
+  }
+
+  async #downFor(nodeId: string | undefined, budget: Budget): Promise<number | undefined> {
+    if (nodeId === undefined) return undefined;
+    const { status } = await this.deps.nomad.node(nodeId, budget);
+    if (status !== "down") {
+      this.#downSince.delete(nodeId);
+      return undefined;
+    }
+    const nowMs = this.deps.clock.monoMs();
+    const sinceMs = this.#downSince.get(nodeId) ?? nowMs;
+    this.#downSince.set(nodeId, sinceMs);
+    return nowMs - sinceMs;
+  }
+
+  #forget(): void {
+    this.#downSince.clear();
+    this.#homeless.clear();
+    this.#stuck = new Set();
+    this.deps.observer.stuck(undefined);
+  }
+
+  #report(stuck: readonly Trouble[]): void {
+    const { logger, observer } = this.deps;
+    observer.stuck({ "moved-too-often": stuck.length, "no-node": this.#homeless.size });
+    for (const { job, meta, verdict } of stuck) {
+      if (!this.#stuck.has(job.id)) logger.error({ job: job.id, node: meta.placed.node, moves: meta.placed.moves, ...verdict }, "workload is stuck: it was moved too often, and is left where it is");
+    }
+    this.#stuck = new Set(stuck.map(({ job }) => job.id));
+  }
+
+  #budget(signal: AbortSignal): Budget {
+    const endMs = this.deps.clock.monoMs() + BUDGET_MS;
+    return { signal: AbortSignal.any([signal, AbortSignal.timeout(BUDGET_MS)]), leftMs: () => Math.max(0, endMs - this.deps.clock.monoMs()) };
+  }
+}

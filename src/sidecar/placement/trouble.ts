@@ -1,0 +1,72 @@
+/**
+ * Whether a placed workload has to go elsewhere, and since when that is safe. Pure, of what Nomad and Consul say:
+ *
+ *   its copy ended, by its client's word (failed, drained)  → now
+ *   its node left Consul, Nomad still has it                → now: Nomad ends the old copy first
+ *   its node is dead: Consul calls its agent failed         → overlap allowed: now
+ *     exclusive: when Nomad calls the node down too and the old client, if it lives, must have ended its copy
+ *
+ * A quiet sidecar is not a dead node, and a dead Nomad agent is not a dead workload: neither moves anything.
+ */
+import type { Placed } from "../job-meta.js";
+import type { JobAllocation } from "../nomad-jobs.js";
+import type { MoveCause } from "../workload-moves.js";
+
+/** `left`: it is no longer in Consul's catalog, as after an orderly leave. */
+export type NodeLife = "alive" | "failed" | "left";
+
+export interface Situation {
+  placed: Placed;
+  allowOverlap: boolean;
+  /** Of the job's present version, newest first. */
+  allocations: readonly JobAllocation[];
+  consul: NodeLife;
+  /** For how long, at least, Nomad has called the node down; undefined: it does not. */
+  nomadDownForMs: number | undefined;
+  nowMs: number;
+  /** How long Nomad's servers hear nothing of a client before they call it down. */
+  nomadDownAfterMs: number;
+}
+
+/** `stuck`: moved so often that only a person can know what is wrong. `apart`: Nomad must not wait for the old copy. */
+export type Verdict = { state: "fine" } | { state: "wait" | "stuck"; cause: MoveCause } | { state: "move"; cause: MoveCause; apart: boolean; movesBefore: number };
+
+/** Moves one after another, none of which lasted: a copy that did makes them count anew. */
+export const MAX_MOVES = 5;
+export const LASTING_MS = 300_000;
+/** Whoever registered it is still looking at it, or Nomad's scheduler is at work. */
+const SETTLE_MS = 3_000;
+const UNPLACED_MS = 10_000;
+const FIRST_BACKOFF_MS = 1_000;
+/** The kill timeout of the templates (5 s), and how coarsely a client looks at its clock. */
+const STOPPED_WITHIN_MS = 7_000;
+
+export function verdictOf(situation: Situation): Verdict {
+  const { placed, allowOverlap, nomadDownForMs, nowMs, nomadDownAfterMs } = situation;
+  const cause = causeOf(situation);
+  if (cause === undefined) return { state: "fine" };
+  const movesBefore = lastedMs(situation) >= LASTING_MS ? 0 : placed.moves;
+  if (movesBefore >= MAX_MOVES) return { state: "stuck", cause };
+  const move = { state: "move", cause, movesBefore } as const;
+  if (nowMs - placed.atMs < (movesBefore === 0 ? SETTLE_MS : FIRST_BACKOFF_MS * 2 ** movesBefore)) return { state: "wait", cause };
+  if (cause === "failed" || cause === "stopped" || cause === "unplaced" || allowOverlap) return { ...move, apart: allowOverlap };
+  if (nomadDownForMs === undefined) return cause === "node-left" ? { ...move, apart: false } : { state: "wait", cause };
+  const silentForMs = nomadDownForMs + nomadDownAfterMs;
+  return silentForMs < placed.stopAfterMs + STOPPED_WITHIN_MS ? { state: "wait", cause } : { ...move, apart: true };
+}
+
+/** How long the newest copy has been there, or was. */
+function lastedMs({ allocations: [newest], nowMs }: Situation): number {
+  if (newest === undefined) return 0;
+  const isOver = newest.clientStatus !== "running" && newest.clientStatus !== "pending";
+  return (isOver ? newest.modifiedAtMs : nowMs) - newest.createdAtMs;
+}
+
+function causeOf({ placed, allocations, consul, nowMs }: Situation): MoveCause | undefined {
+  const [newest] = allocations;
+  if (newest === undefined) return nowMs - placed.atMs > UNPLACED_MS ? "unplaced" : undefined;
+  if (newest.clientStatus === "failed") return "failed";
+  if (newest.clientStatus === "complete") return "stopped";
+  if (consul === "alive") return undefined;
+  return consul === "left" ? "node-left" : "node-failed";
+}

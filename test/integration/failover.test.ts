@@ -1,0 +1,160 @@
+/** A node dies under its workloads, on Consul's and Nomad's own timings: who moves them, where to, how often, and never twice. */
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { killNode } from "../../src/dev/kill-node.js";
+import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import { listNodes } from "../../src/sidecar/api/client.js";
+import { type SpawnAnswer, type SpawnRequest, WorkloadClient } from "../../src/sidecar/api/workload-client.js";
+import { eventually, startTestCluster, stopTestCluster, TEST_FOLDER_PREFIX } from "../harness/cluster.js";
+
+const START_MS = 600_000; // the programs may have to be built first
+const TEST_MS = 180_000;
+/** node-3 is the cheapest; node-1 has the servers of Consul and Nomad, and does not move anything. */
+const PRICES = ["0.003", "0.002", "0.001"];
+const policy = Buffer.from(JSON.stringify({ version: 2, name: "cheapest", mode: "enforce", scoring: { price_weight: 1 } }));
+
+interface Allocation {
+  ID: string;
+  NodeName: string;
+  ClientStatus: string;
+  DesiredStatus: string;
+}
+
+let cluster: LocalCluster;
+let clients: WorkloadClient[] = [];
+
+beforeAll(async () => {
+  cluster = await startTestCluster({
+    nomad: true,
+    sidecarArgs: (index) => [
+      "--beat=500ms", "--heartbeat-min=2s", `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s",
+      ...(index === 0 ? ["--no-placer"] : []),
+    ],
+  });
+  clients = cluster.nodes.map((node, index) => new WorkloadClient(cluster.environment(index)["IBRL_GRPC_ADDR"] ?? "", { apiToken: readFileSync(node.sidecar?.apiTokenFile ?? "", "utf8").trim() }));
+  await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
+}, START_MS);
+
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await stopTestCluster(cluster);
+}, TEST_MS);
+
+const node = (index: number): LocalNode => cluster.nodes[index] as LocalNode;
+const nomad = <T>(path: string): Promise<T> => node(0).nomad?.getJson<T>(path) as Promise<T>;
+const shell = (source: string): string => `raw_exec:///bin/sh?arg=-c&arg=${encodeURIComponent(source)}`;
+const allocations = (jobId: string) => nomad<Allocation[]>(`/v1/job/${jobId}/allocations`);
+const running = async (jobId: string) => (await allocations(jobId)).filter(({ ClientStatus, DesiredStatus }) => ClientStatus === "running" && DesiredStatus === "run");
+
+async function spawn(request: SpawnRequest): Promise<SpawnAnswer & { decisionOrder: number }> {
+  const answer = await (clients[1] as WorkloadClient).spawn({ image_ref: shell("sleep 600"), cores: 1, memory: 32, policy, ...request }, 60_000);
+  const { order } = JSON.parse(Buffer.from(answer.decision ?? []).toString() || "{}") as { order?: unknown[] };
+  return { ...answer, decisionOrder: order?.length ?? 0 };
+}
+
+/** Who holds the mover's lock, by the lock itself and by everybody's metrics. */
+async function mover(): Promise<string> {
+  const [{ Value }] = await node(0).consul.getJson<[{ Value: string }]>("/v1/kv/ibrl/v1/placement/dc1/mover");
+  return (JSON.parse(Buffer.from(Value, "base64").toString()) as { node: string }).node;
+}
+
+async function metric(index: number, name: string): Promise<number> {
+  const line = ((await node(index).sidecar?.getText("/metrics")) ?? "").split("\n").find((each) => each.startsWith(`${name} `));
+  return Number(line?.split(" ")[1]);
+}
+
+/** By having the other placer's sidecar leave for a while. */
+async function moverIs(wanted: "node-2" | "node-3"): Promise<void> {
+  const other = wanted === "node-2" ? 2 : 1;
+  if ((await mover()) !== wanted) {
+    const { sidecar } = node(other);
+    await sidecar?.stop();
+    await eventually(async () => expect(await mover()).toBe(wanted));
+    await sidecar?.start();
+    await sidecar?.waitReady();
+  }
+  await eventually(async () => expect([await mover(), await metric(3 - other, "hypercore_ibrl_mover"), await metric(other, "hypercore_ibrl_mover")]).toEqual([wanted, 1, 0]));
+  await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
+}
+
+test("one of the placers moves; where that one leaves, the other", async () => {
+  await eventually(async () => expect((await metric(1, "hypercore_ibrl_mover")) + (await metric(2, "hypercore_ibrl_mover"))).toBe(1));
+  expect(await metric(0, "hypercore_ibrl_mover")).toBeNaN(); // it does not place
+  await moverIs((await mover()) === "node-3" ? "node-2" : "node-3");
+}, TEST_MS);
+
+test("a workload that fails where it runs goes to the next best; its node is alive", async () => {
+  const flag = join(cluster.folder, "fail");
+  const { id = "", allocation_id: old = "", node: at } = await spawn({ image_ref: shell(`while [ "$(cat ${flag})" != "$NOMAD_ALLOC_ID" ]; do sleep 0.2; done; exit 3`), request_id: "failing" });
+  expect(at).toBe("node-3");
+  writeFileSync(flag, old ?? "");
+  await eventually(async () => expect(await running(id ?? "")).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
+  expect(await nomad(`/v1/job/${id ?? ""}`)).toMatchObject({ Meta: { ibrl_generation: "2", ibrl_placed: expect.stringContaining('"tried":["node-3"]') as string } });
+  await (clients[1] as WorkloadClient).stop(id ?? "", 60_000);
+}, TEST_MS);
+
+test("a node cut off for a while, and back: overlap has a second copy, shown as such, and then one; exclusive stays where it is", async () => {
+  const beats = join(cluster.folder, "beats");
+  mkdirSync(beats);
+  const beating = (allocation: string): number => statSync(join(beats, allocation), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const image = shell(`while :; do touch ${beats}/$NOMAD_ALLOC_ID; sleep 0.2; done`);
+  const [overlap, exclusive] = [await spawn({ image_ref: image, allow_overlap: true }), await spawn({ image_ref: image })];
+  const [overlapId, old, stays] = [overlap.id ?? "", overlap.allocation_id ?? "", exclusive.allocation_id ?? ""];
+  expect([overlap.node, exclusive.node]).toEqual(["node-3", "node-3"]);
+  // Both are in node-3's signed state, which is what the others know of it while it is away.
+  const listed = async (id: string) => (await listNodes({ address: cluster.environment(1)["IBRL_GRPC_ADDR"] ?? "" })).flatMap(({ state }) => state?.record.workloads ?? []).filter(({ job }) => job === id).map((each) => each.id).sort();
+  await eventually(async () => expect(await listed(overlapId)).toEqual([old]));
+  await eventually(async () => expect(await listed(exclusive.id ?? "")).toEqual([stays]));
+
+  for (const agent of [node(2).consul, node(2).nomad]) agent?.pause();
+  let second = "";
+  try {
+    // The agents are away, and the workloads live: nobody can know.
+    second = await eventually(async () => {
+      const [only, ...more] = (await running(overlapId)).filter(({ ID }) => ID !== old);
+      expect([only?.NodeName, more]).toEqual(["node-2", []]);
+      return only?.ID ?? "";
+    }, { timeoutMs: 60_000 });
+    const before = beating(old);
+    await eventually(() => expect([beating(old) > before, beating(second) > 0]).toEqual([true, true]));
+    await eventually(async () => expect(await listed(overlapId)).toEqual([old, second].sort()));
+  } finally {
+    for (const agent of [node(2).consul, node(2).nomad]) agent?.resume();
+  }
+  await eventually(async () => expect((await allocations(overlapId)).find(({ ID }) => ID === old)).toMatchObject({ ClientStatus: "complete" }), { timeoutMs: 60_000 });
+  await eventually(async () => expect(await listed(overlapId)).toEqual([second]), { timeoutMs: 60_000 });
+  expect((await allocations(overlapId)).map(({ ID }) => ID).sort()).toEqual([old, second].sort());
+  // On a machine so slow that Nomad called the node down in between, it may have moved by its rules.
+  const [{ ID: nodeId = "" } = {}] = (await nomad<{ ID: string; Name: string }[]>("/v1/nodes")).filter(({ Name }) => Name === "node-3");
+  const { Events } = await nomad<{ Events: { Message: string }[] }>(`/v1/node/${nodeId}`);
+  if (!Events.some(({ Message }) => Message.includes("missed"))) {
+    expect(await allocations(exclusive.id ?? "")).toMatchObject([{ ID: stays, ClientStatus: "running" }]);
+  }
+  for (const { id } of [overlap, exclusive]) await (clients[1] as WorkloadClient).stop(id ?? "", 60_000);
+}, TEST_MS);
+
+test("a killed node, the mover's own: overlap moves on Consul's word, exclusive not before Nomad's; each once", async () => {
+  await moverIs("node-3");
+  const [overlap, exclusive] = [await spawn({ allow_overlap: true, request_id: "overlap" }), await spawn({ request_id: "exclusive" })];
+  expect([overlap.node, exclusive.node]).toEqual(["node-3", "node-3"]);
+  const killedAtMs = Date.now();
+  killNode(join(cluster.folder, "node-3"), TEST_FOLDER_PREFIX);
+
+  const replaced = async ({ id = "", allocation_id: old }: SpawnAnswer) => {
+    expect((await running(id ?? "")).filter(({ ID }) => ID !== old)).toMatchObject([{ NodeName: "node-2" }]);
+    return Date.now() - killedAtMs;
+  };
+  const overlapMs = await eventually(() => replaced(overlap), { timeoutMs: 60_000 });
+  const exclusiveMs = await eventually(() => replaced(exclusive), { timeoutMs: 120_000 });
+  process.stderr.write(`failover, ms after the kill: overlap ${String(overlapMs)}, exclusive ${String(exclusiveMs)}\n`);
+  expect(await nomad("/v1/nodes")).toEqual(expect.arrayContaining([expect.objectContaining({ Name: "node-3", Status: "down" })]));
+
+  expect(await mover()).toBe("node-2");
+  for (const { id = "", allocation_id: old } of [overlap, exclusive]) {
+    expect(await nomad(`/v1/job/${id ?? ""}`)).toMatchObject({ Meta: { ibrl_generation: "2" }, Constraints: [{ RTarget: "node-2" }], TaskGroups: [{ Name: "work-2" }] });
+    expect((await allocations(id ?? "")).filter(({ ID }) => ID !== old)).toHaveLength(1);
+  }
+  // The same request finds the workload where it is now.
+  expect(await spawn({ allow_overlap: true, request_id: "overlap" })).toMatchObject({ id: overlap.id, node: "node-2" });
+  expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="node-failed"}')).toBeGreaterThanOrEqual(2);
+}, TEST_MS);

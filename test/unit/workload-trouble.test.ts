@@ -1,0 +1,63 @@
+/** Whether a workload has to move: each cause, the waiting that keeps an exclusive one single, and the end of trying. */
+import type { Placed } from "../../src/sidecar/job-meta.js";
+import type { JobAllocation } from "../../src/sidecar/nomad-jobs.js";
+import { LASTING_MS, MAX_MOVES, type Situation, verdictOf } from "../../src/sidecar/placement/trouble.js";
+
+const NOW_MS = 1_000_000_000;
+const placed: Placed = { node: "node-1", atMs: NOW_MS - 3_600_000, moves: 0, tried: [], stopAfterMs: 30_000 };
+const allocation = (clientStatus: string): JobAllocation => ({
+  id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", jobVersion: 0, clientStatus, desiredStatus: "run", createdAtMs: NOW_MS - 60_000, modifiedAtMs: NOW_MS - 1_000, tasks: new Map(),
+});
+const verdict = (more: Partial<Situation> = {}) =>
+  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
+
+test.each<[string, Partial<Situation>]>([
+  ["it runs", {}],
+  ["it is on its way", { allocations: [allocation("pending")] }],
+  ["Nomad has made no allocation yet", { allocations: [], placed: { ...placed, atMs: NOW_MS - 2_000 } }],
+  ["a dead Nomad agent is not a dead workload", { nomadDownForMs: 3_600_000 }],
+  ["nor is what Nomad calls lost, while Consul calls the node alive: Nomad starts it there again", { allocations: [allocation("lost")], nomadDownForMs: 3_600_000 }],
+])("fine: %s", (_, more) => {
+  expect(verdict(more)).toEqual({ state: "fine" });
+  expect(verdict({ ...more, allowOverlap: true })).toEqual({ state: "fine" });
+});
+
+test.each<[string, Partial<Situation>, string]>([
+  ["its client says that it failed", { allocations: [allocation("failed"), allocation("running")] }, "failed"],
+  ["its client says that it was stopped there, as by a drain", { allocations: [allocation("complete")] }, "stopped"],
+  ["Nomad makes no allocation", { allocations: [] }, "unplaced"],
+  ["its node left Consul, and Nomad can end the old copy", { consul: "left" }, "node-left"],
+])("now, and after the old copy, if there is one: %s", (_, more, cause) => {
+  expect(verdict(more)).toEqual({ state: "move", cause, apart: false, movesBefore: 0 });
+  expect(verdict({ ...more, allowOverlap: true })).toEqual({ state: "move", cause, apart: true, movesBefore: 0 });
+});
+
+test("a failed node: overlap moves at Consul's word, exclusive when its client must have ended the old copy", () => {
+  const failed = (more: Partial<Situation>) => verdict({ consul: "failed", ...more });
+  expect(failed({ allowOverlap: true })).toEqual({ state: "move", cause: "node-failed", apart: true, movesBefore: 0 });
+  const wait = { state: "wait", cause: "node-failed" };
+  // Nomad still hears its client: Consul's agent alone is dead, and the workload is not.
+  expect(failed({})).toEqual(wait);
+  // 20 s of silence before Nomad's word, 30 s until the client ends it, 7 s for that.
+  expect(failed({ nomadDownForMs: 0 })).toEqual(wait);
+  expect(failed({ nomadDownForMs: 16_999 })).toEqual(wait);
+  expect(failed({ nomadDownForMs: 17_000 })).toEqual({ state: "move", cause: "node-failed", apart: true, movesBefore: 0 });
+  expect(failed({ nomadDownForMs: 17_000, placed: { ...placed, stopAfterMs: 31_000 } })).toEqual(wait);
+  expect(failed({ nomadDownForMs: 17_000, nomadDownAfterMs: 19_000 })).toEqual(wait);
+  expect(verdict({ consul: "left", nomadDownForMs: 16_999 })).toEqual({ state: "wait", cause: "node-left" });
+});
+
+test("moves are further and further apart, and end after a few, for good; a copy that lasted makes them count anew", () => {
+  const after = (moves: number, ms: number, lastedMs = 2_000) => {
+    const newest = { ...allocation("failed"), createdAtMs: NOW_MS - 3_600_000, modifiedAtMs: NOW_MS - 3_600_000 + lastedMs };
+    return verdict({ allocations: [newest], placed: { ...placed, moves, atMs: NOW_MS - ms } });
+  };
+  expect(after(0, 2_999).state).toBe("wait"); // who spawned it is at it
+  expect(after(0, 3_000).state).toBe("move");
+  for (let moves = 1; moves < MAX_MOVES; moves += 1) {
+    expect([after(moves, 1_000 * 2 ** moves - 1).state, after(moves, 1_000 * 2 ** moves)]).toEqual(["wait", { state: "move", cause: "failed", apart: false, movesBefore: moves }]);
+  }
+  expect(after(MAX_MOVES, 365 * 24 * 3_600_000)).toEqual({ state: "stuck", cause: "failed" });
+  expect(after(MAX_MOVES, 3_600_000, LASTING_MS)).toMatchObject({ state: "move", movesBefore: 0 });
+  expect(verdict({ consul: "failed", allowOverlap: true, placed: { ...placed, moves: MAX_MOVES } })).toMatchObject({ state: "stuck" });
+});
