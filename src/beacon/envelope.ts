@@ -164,6 +164,11 @@ export function open<R extends RecordHeader>(purpose: Purpose<R>, bytes: Uint8Ar
   if (context.node !== undefined && record.node !== context.node) {
     return reject("wrong-node", `speaks for ${record.node} in the place of ${context.node}`);
   }
+  // An epoch is a start, and nobody starts once a second since 1970. So who stole a key cannot use its epochs up: the
+  // highest that he can sign is passed by within seconds.
+  if (record.epoch > record.issuedAtMs / 1_000) {
+    return reject("malformed-payload", `epoch ${String(record.epoch)}; at most the second of its issue, ${String(Math.floor(record.issuedAtMs / 1_000))}`);
+  }
   const ageMs = context.nowMs - record.issuedAtMs;
   if (ageMs < -context.skewMs) {
     return reject("issued-in-future", `${String(-ageMs)} ms ahead of this clock; at most ${String(context.skewMs)}`);

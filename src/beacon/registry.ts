@@ -7,9 +7,10 @@
  *             |         \--newer record--> held
  *             \--other key / same order, other bytes--> quarantined (the earlier record stays)
  */
-import type { Verified } from "./envelope.js";
+import type { Signed, Verified } from "./envelope.js";
+import { type Contradiction, equivocation, idCollision } from "./evidence.js";
 import type { PinJudge, PinVerdict } from "./pins.js";
-import { type Beacon, compareOrder } from "./record.js";
+import { type Beacon, compareOrder, type NodeState } from "./record.js";
 import { type RejectReason, reject, type Rejection } from "./rejection.js";
 
 /** How a reader stands to a node. `pinned` and `first-use` are the believed ones. */
@@ -40,8 +41,8 @@ export interface Entry {
   carrier: Carrier;
   /** Consul's word: the node's serf health and the sidecar's TTL. Undefined before Consul said anything. */
   alive: boolean | undefined;
-  /** The other record of an equivocation: kept as evidence beside the earlier one. */
-  evidence?: Verified<Beacon>;
+  /** The other record of an equivocation, beside the earlier one: of beacons, or of states. */
+  evidence?: Signed<Beacon | NodeState>;
 }
 
 export interface Quarantined {
@@ -83,6 +84,8 @@ export class Registry {
     private readonly pins: PinJudge,
     /** Computed by the reader from others' observations; absent until enough of them exist. */
     private readonly reputationOf: (publicKeyHex: string) => number | undefined = () => undefined,
+    /** Records that contradict each other: to be kept. */
+    private readonly onContradiction: (found: Contradiction) => void = () => {},
   ) {}
 
   admit(verified: Verified<Beacon>, carrier: Carrier, monoMs: number): Admission {
@@ -101,8 +104,8 @@ export class Registry {
       }
       if (order === 0) {
         if (verified.hash === held.verified.hash) return { ok: true, change: "duplicate", entry: held };
-        held.evidence = verified;
-        held.trust = "equivocation";
+        this.#accuse(held, verified);
+        this.onContradiction(equivocation("beacon", held.verified, verified));
         return reject("equivocation", `two records of ${record.node} with ${orderOf(verified)}: ${held.verified.hash} and ${verified.hash}`);
       }
     }
@@ -125,6 +128,13 @@ export class Registry {
     this.#entries.set(record.node, entry);
     this.#quarantined.delete(speaker(verified));
     return { ok: true, change: held === undefined ? "new" : "newer", entry };
+  }
+
+  /** Two states with one sequence, found where states are read: as with two beacons. */
+  accuse(earlier: Verified<NodeState>, later: Verified<NodeState>): void {
+    const held = this.#entries.get(later.record.node);
+    if (held?.verified.key.hex === later.key.hex && held.verified.record.epoch === later.record.epoch) this.#accuse(held, later);
+    this.onContradiction(equivocation("state", earlier, later));
   }
 
   /** Consul's word on every node that runs a sidecar; nodes it does not name are no longer alive. */
@@ -178,6 +188,11 @@ export class Registry {
     return this.#entries.size;
   }
 
+  #accuse(held: Entry, other: Signed<Beacon | NodeState>): void {
+    held.evidence = other;
+    held.trust = "equivocation";
+  }
+
   #standing(verified: Verified<Beacon>, pin: PinVerdict, held: Entry | undefined): { trust: TrustState; detail: string | undefined } {
     const { node, datacenter } = verified.record;
     // A liar does not become honest by going on: only a new epoch, a restart, clears the flag.
@@ -208,6 +223,10 @@ export class Registry {
     const { node } = verified.record;
     // What it said while the key was its own stands until the new key speaks, or until it is over its age.
     if (pin.kind === "superseded-key") return reject("superseded-key", `${node} rotated this key away; it speaks by ${pin.current}`);
+    if (pin.kind === "id-collision") {
+      const held = this.#entries.get(pin.node)?.verified;
+      this.onContradiction(idCollision(pin.pinned, held?.key.hex === pin.pinned ? held : undefined, verified));
+    }
     const reason = pin.kind === "forked" ? "equivocation" : pin.kind;
     const detail = detailOf(verified, pin);
     if (this.#quarantined.size < MAX_QUARANTINED || this.#quarantined.has(speaker(verified))) {

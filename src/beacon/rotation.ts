@@ -117,6 +117,8 @@ function readRotation(m: ibrl.v1.KeyRotation.$Properties): KeyRotation {
   const newKey = key("new_key", m.new_key);
   if (oldKey === newKey) throw new RecordError("new_key", "is the old one");
   const epoch = integer("epoch", m.epoch, Number.MAX_SAFE_INTEGER);
+  const issuedAtMs = integer("issued_at_ms", m.issued_at_ms, Number.MAX_SAFE_INTEGER);
+  if (epoch > issuedAtMs / 1_000) throw new RecordError("epoch", `${String(epoch)}; at most the second of its issue`); // as in open()
   if (epoch < 2) throw new RecordError("epoch", `${String(epoch)}; the old key spoke in one before`);
   return {
     node: name("node", m.node),
@@ -124,7 +126,7 @@ function readRotation(m: ibrl.v1.KeyRotation.$Properties): KeyRotation {
     oldKey,
     newKey,
     epoch,
-    issuedAtMs: integer("issued_at_ms", m.issued_at_ms, Number.MAX_SAFE_INTEGER),
+    issuedAtMs,
   };
 }
 

@@ -5,8 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { metaMismatch } from "../beacon/documents.js";
-import { BEACON, DEFAULT_SKEW_MS, keyIn, open } from "../beacon/envelope.js";
+import { BEACON, DEFAULT_SKEW_MS, keyIn, open, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
+import type { Beacon } from "../beacon/record.js";
 import type { Admission, Carrier, Registry } from "../beacon/registry.js";
 import { reject, type Rejection, type RejectReason } from "../beacon/rejection.js";
 import type { Clock } from "./clock.js";
@@ -16,6 +17,8 @@ import { WaitingOffers } from "./waiting-offers.js";
 export interface IntakeObserver {
   accepted(carrier: Carrier, node: string, change: "new" | "newer"): void;
   rejected(carrier: Carrier, node: string | undefined, rejection: Rejection): void;
+  /** Opened, before it is held against pins and order. */
+  opened?(verified: Verified<Beacon>): void;
   /** Neither of the two: the record's key is being judged, or must be once there is room. */
   waiting?(carrier: Carrier, node: string | undefined): void;
 }
@@ -127,6 +130,7 @@ export class Intake {
     if (!opened.ok) return opened;
     const mismatch = place.meta === undefined ? undefined : metaMismatch(place.meta, opened.verified);
     if (mismatch !== undefined) return reject("readable-mismatch", mismatch);
+    this.observer.opened?.(opened.verified);
     return this.registry.admit(opened.verified, place.carrier, this.clock.monoMs());
   }
 

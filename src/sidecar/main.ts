@@ -30,6 +30,7 @@ import { consulSettingsFrom } from "./consul/settings.js";
 import { Decisions } from "./decisions.js";
 import { EVENT_NAME } from "../beacon/documents.js";
 import { EventFeed } from "./event-feed.js";
+import { EvidenceBook } from "./evidence-book.js";
 import { HealthLog } from "./health-log.js";
 import { Intake } from "./intake.js";
 import { KeyCheckThread } from "./key-check-thread.js";
@@ -58,6 +59,7 @@ import { StampRunner } from "./probe/stamp-runner.js";
 import { ProbeTelemetry } from "./probe-telemetry.js";
 import { KeyRotator } from "./key-rotator.js";
 import { OwnPin } from "./own-pin.js";
+import { OwnVoice } from "./own-voice.js";
 import { Probing } from "./probing.js";
 import { ReputationBook } from "./reputation-book.js";
 import { RotationReader } from "./rotation-reader.js";
@@ -68,6 +70,7 @@ import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { readDecisionList, writeDecisionList } from "./state/decision-list.js";
 import { EpochCounter } from "./state/epoch.js";
+import { readEvidence, writeEvidence } from "./state/evidence-file.js";
 import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
@@ -143,19 +146,25 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       metrics.reputationObservers.set(own?.observers);
     },
   });
-  const registry = new Registry(policy, (key) => reputations.scoreOf(key));
+  const evidence: EvidenceBook = new EvidenceBook({
+    kept: readEvidence(settings.stateDir), clock,
+    write: (all) => writeEvidence(settings.stateDir, all),
+    observer: { kept: (...found) => telemetry.evidence.kept(...found), notKept: (...found) => telemetry.evidence.notKept(...found) },
+  });
+  const registry = new Registry(policy, (key) => reputations.scoreOf(key), (found) => evidence.keep(found));
   const trustTelemetry = new TrustTelemetry({ metrics, logger, clock, policy });
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
+  const voice = new OwnVoice({ consul, random, ownKey, epoch, keep: (found) => evidence.keep(found), observer: telemetry.voice }, clock.nowMs());
   const judge = new KeyJudge({
     keys, clock,
     checker: new KeyCheckThread(),
     observer: telemetry.keys,
     onJudged: (key) => intake.onJudged(key),
   });
-  const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection), judge);
+  const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection), judge, (earlier, later) => registry.accuse(earlier, later));
   const probeKeys = loadOrCreateProbeKeys(settings.stateDir);
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
-  const intake = new Intake(registry, keys, clock, telemetry.intake, judge, () => policy.version);
+  const intake = new Intake(registry, keys, clock, { ...telemetry.intake, opened: (verified) => voice.hear(verified) }, judge, () => policy.version);
   const { probeBind } = settings;
   const ownPin = new OwnPin({
     consul,
@@ -164,7 +173,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     onConflict: (key, pinned) => telemetry.ownPinConflict(key, pinned),
   });
   const publisher = new Publisher({
-    consul, clock, random, backoff, epoch, keys, registry, pins,
+    consul, clock, random, backoff, epoch, voice, keys, registry, pins,
     pin: ownPin,
     isOwnKey: (key) => rotator.isOwn(key),
     sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
@@ -249,7 +258,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     consul, registry, intake, clock, pins,
     states,
     self: () => publisher.self,
-    ownState: () => (publisher.sealed === undefined ? undefined : { ok: true, verified: publisher.sealed.state }),
+    ownState: () => (publisher.sealed === undefined || voice.yielded ? undefined : { ok: true, verified: publisher.sealed.state }),
     sidecars: () => watcher.sidecars,
     minReadMs: () => publisher.cadence.catalogReadMs,
     onRead: (error) => telemetry.watched("list", error),
@@ -302,7 +311,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     });
     await Promise.all([
       publisher.run(signal),
-      rotator.run(settings.beatMs, { place: () => joinedAs(publisher), pin: ownPin, rekey: (change) => publisher.rekey(change) }, signal),
+      rotator.run(settings.beatMs, { place: () => (voice.yielded ? undefined : joinedAs(publisher)), pin: ownPin, rekey: (change) => publisher.rekey(change) }, signal),
       watcher.run(signal),
       judge.run(signal),
       runWhenJoined(() => datacenter() !== undefined, () => feed.run(signal), signal),

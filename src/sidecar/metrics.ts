@@ -4,6 +4,7 @@
  * first scrape. docs/metrics.md lists them, and a test compares.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { CONTRADICTIONS, type ContradictionKind } from "../beacon/evidence.js";
 import type { LatencySource } from "../beacon/record.js";
 import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
 import { REJECT_REASONS, type RejectReason } from "../beacon/rejection.js";
@@ -89,6 +90,7 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   const recordsRejected = labelled("hypercore_ibrl_records_rejected_total", "Records that were not believed, by reason and carrier.", ["reason", "carrier"]);
   const recordsWaiting = labelled("hypercore_ibrl_records_waiting_total", "Records put off because their key was not judged yet, by carrier.", ["carrier"]);
   const keysJudged = labelled("hypercore_ibrl_keys_judged_total", "New keys that were checked for a torsion component, by verdict (sound, torsion).", ["verdict"]);
+  const evidenceKept = labelled("hypercore_ibrl_evidence_kept_total", "Contradictions between signed records that were kept as evidence, by kind.", ["kind"]);
   const consulErrors = labelled("hypercore_ibrl_consul_request_errors_total", "Failed requests to the Consul agent, by code.", ["code"]);
   const planeWrites = labelled("hypercore_ibrl_plane_writes_total", "Writes that Consul took, by plane.", ["plane"]);
   const planeWriteFailures = labelled("hypercore_ibrl_plane_write_failures_total", "Writes that Consul did not take, by plane.", ["plane"]);
@@ -115,6 +117,7 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     recordsWaiting.inc({ carrier }, 0);
     for (const reason of REJECT_REASONS) recordsRejected.inc({ reason, carrier }, 0);
   }
+  for (const kind of CONTRADICTIONS) evidenceKept.inc({ kind }, 0);
   for (const verdict of ["sound", "torsion"]) keysJudged.inc({ verdict }, 0);
   for (const code of CONSUL_ERRORS) consulErrors.inc({ code }, 0);
   for (const reason of REFLECTOR_DROPS) reflectorDropped.inc({ reason }, 0);
@@ -138,6 +141,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     recordAccepted: (carrier: Carrier) => recordsAccepted.inc({ carrier }),
     recordRejected: (reason: RejectReason, carrier: Carrier) => recordsRejected.inc({ reason, carrier }),
     recordWaiting: (carrier: Carrier) => recordsWaiting.inc({ carrier }),
+    evidenceKept: (kind: ContradictionKind) => evidenceKept.inc({ kind }),
+    duplicateProcess: gauge("hypercore_ibrl_duplicate_process", "1 once another process was heard that has this node's key."),
+    publishingYielded: gauge("hypercore_ibrl_publishing_yielded", "1 while this sidecar publishes nothing because another process with its key goes on."),
     keyJudged: (verdict: "sound" | "torsion") => keysJudged.inc({ verdict }),
     keysWaiting: gauge("hypercore_ibrl_keys_waiting", "New keys that wait for their verdict."),
     /** Undefined before the first listing; afterwards a trust state that no node has is a known 0. */

@@ -18,6 +18,7 @@ import { type AgentSelf, type ConsulApi, ConsulError } from "./consul-api.js";
 import type { NodeReader, Readings } from "./node-reader.js";
 import type { Plane } from "./metrics.js";
 import type { OwnPin } from "./own-pin.js";
+import type { OwnVoice } from "./own-voice.js";
 import { Registration } from "./registration.js";
 import type { OwnLinks, Sealed, Sealer } from "./sealer.js";
 import { beaconMovement, stateMoved } from "./significance.js";
@@ -45,6 +46,8 @@ export interface PublisherDeps {
   /** Whether a key is this node's, now or before it rotated. */
   isOwnKey: (publicKeyHex: string) => boolean;
   epoch: EpochCounter;
+  /** Whether another process speaks by this key. */
+  voice: OwnVoice;
   keys: KeyAdmission;
   sealer: Sealer;
   registry: Registry;
@@ -119,7 +122,7 @@ export class Publisher {
 
   /** Leaves the cluster: service and state are taken away, the pin stays. Rejects with ConsulError. */
   async leave(signal: AbortSignal): Promise<void> {
-    if (this.#self?.joined !== true) return;
+    if (this.#self?.joined !== true || this.deps.voice.yielded) return; // then it is another process's service
     await this.#registration.deregister(signal);
     await this.deps.consul.kvDelete(stateKey(this.#self.node.node), { signal });
   }
@@ -136,13 +139,16 @@ export class Publisher {
   }
 
   async beat(signal: AbortSignal): Promise<void> {
+    const { voice } = this.deps;
     const agent = await this.#askAgent(signal);
+    if (voice.yielded) return;
     const readings = await this.deps.reader.read(agent, signal);
     if (signal.aborted) return;
     if (!this.#seal(readings, await this.deps.links())) return;
     const known = agent ?? (this.#refused ? this.#agent : undefined);
     if (known === undefined || this.#sealed === undefined) return;
     const { beacon, state } = this.#sealed;
+    if (await voice.signed(beacon, signal)) this.#publishAll();
     this.#start("service", async () => {
       await this.#pin(signal); // first, so that a peer meets the key in KV before it meets it in the catalog
       await this.#write("service", this.#service, beacon.record, signal, () =>
@@ -154,6 +160,13 @@ export class Publisher {
         this.deps.epoch.persist();
       }));
     this.#start("event", () => this.#fire(beacon, signal));
+  }
+
+  /** Everything is due now. */
+  #publishAll(): void {
+    this.#service.forget();
+    this.#kv.forget();
+    this.#eventAtMs = this.deps.clock.monoMs();
   }
 
   async #every(act: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -278,7 +291,7 @@ export class Publisher {
   }
 
   async #passTtl(signal: AbortSignal): Promise<void> {
-    if (this.#self?.joined !== true || this.#service.last === undefined) return; // registering passes it
+    if (this.#self?.joined !== true || this.#service.last === undefined || this.deps.voice.yielded) return; // registering passes it
     try {
       if (!(await this.#registration.pass(signal))) this.#service.forget();
       this.deps.observer.plane("check", "written");

@@ -31,6 +31,7 @@ export class StateReader {
     private readonly clock: Clock,
     private readonly onRejected: (node: string, rejection: Rejection) => void = () => {},
     private readonly gate: KeyGate = JUDGED_IN_PLACE,
+    private readonly onEquivocation: (earlier: Verified<NodeState>, later: Verified<NodeState>) => void = () => {},
   ) {}
 
   /** By node name. Rejects with ConsulError. */
@@ -70,7 +71,12 @@ export class StateReader {
     const { verified } = verdict;
     const of = `${node}\0${verified.key.hex}`;
     const newest = this.#newest.get(of);
-    if (newest !== undefined && compareOrder(verified.record, newest.record) < 0) {
+    const order = newest === undefined ? 1 : compareOrder(verified.record, newest.record);
+    if (newest !== undefined && order === 0 && newest.hash !== verified.hash) {
+      this.onEquivocation(newest, verified);
+      return reject("equivocation", `two states with ${orderOf(verified)}: ${newest.hash} and ${verified.hash}`);
+    }
+    if (newest !== undefined && order < 0) {
       return reject("superseded", `${orderOf(verified)} is older than ${orderOf(newest)}, which was read before`);
     }
     this.#newest.set(of, verified);

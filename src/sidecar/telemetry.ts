@@ -8,10 +8,12 @@ import { TRUST_STATES, type TrustState } from "../beacon/registry.js";
 import type { RejectReason, Rejection } from "../beacon/rejection.js";
 import type { Clock } from "./clock.js";
 import { ConsulError } from "./consul-api.js";
+import type { EvidenceObserver } from "./evidence-book.js";
 import { HealthLog } from "./health-log.js";
 import type { IntakeObserver } from "./intake.js";
 import type { KeyJudgeObserver } from "./key-judge.js";
 import { type Metrics, type Plane, PLANES } from "./metrics.js";
+import type { OwnVoiceObserver } from "./own-voice.js";
 import type { PublishObserver } from "./publisher.js";
 import type { WatchObserver } from "./watcher.js";
 
@@ -36,6 +38,8 @@ export class Telemetry {
   constructor(private readonly deps: TelemetryDeps) {
     const health = (dependency: string) => new HealthLog({ dependency, logger: deps.logger, clock: deps.clock });
     this.#consul = health("consul");
+    deps.metrics.duplicateProcess.set(false);
+    deps.metrics.publishingYielded.set(false);
     this.#watches = { catalog: health("consul catalog"), pins: health("consul pins"), events: health("consul events"), list: health("consul listing") };
     this.#planes = Object.fromEntries(PLANES.map((plane) => [plane, health(`plane ${plane}`)])) as Record<Plane, HealthLog>;
   }
@@ -142,6 +146,24 @@ export class Telemetry {
     },
     rejected: (carrier, node, rejection) => this.rejected(carrier, node, rejection),
     waiting: (carrier) => this.deps.metrics.recordWaiting(carrier),
+  };
+
+  readonly evidence: EvidenceObserver = {
+    kept: (kind, node) => {
+      this.deps.metrics.evidenceKept(kind);
+      this.deps.logger.error({ kind, node }, "signed records contradict each other: kept as evidence, which `hypercore trust evidence` shows");
+    },
+    notKept: (kind, node, reason) => this.deps.logger.error({ kind, node, reason }, "signed records contradict each other, and are not kept"),
+  };
+
+  readonly voice: OwnVoiceObserver = {
+    twin: (outcome, { record: { node, epoch, sequence } }) => {
+      this.deps.metrics.duplicateProcess.set(true);
+      this.deps.metrics.publishingYielded.set(outcome === "yields");
+      this.deps.logger.error({ node, epoch, sequence, outcome }, outcome === "yields"
+        ? "another process has this node's key and goes on with it: this one publishes nothing more until it is started again"
+        : "another process has this node's key: it is to give up, and this one goes on");
+    },
   };
 
   readonly keys: KeyJudgeObserver = {

@@ -22,7 +22,7 @@ describe("size of the sealed beacon", () => {
   });
 
   test("the longest node name and the largest values still fit", () => {
-    const largest = beacon({ node: "n".repeat(128), epoch: Number.MAX_SAFE_INTEGER, sequence: Number.MAX_SAFE_INTEGER, queueDepth: 0xffffffff });
+    const largest = beacon({ node: "n".repeat(128), epoch: Number.MAX_SAFE_INTEGER, sequence: 0xffffffff, queueDepth: 0xffffffff });
     expect(seal(BEACON, largest, me).length).toBeLessThanOrEqual(350);
   });
 });
@@ -39,6 +39,16 @@ describe("open", () => {
     expect(opened.verified.beaconId).toBe(Buffer.from(me.publicKey.subarray(0, 8)).toString("hex"));
   });
 
+  test("an epoch or a sequence that no process comes to is refused, so that a thief cannot use them up", () => {
+    const last = Math.floor(NOW_MS / 1_000);
+    expect(open(BEACON, seal(BEACON, beacon({ epoch: last }), me), context())).toMatchObject({ ok: true });
+    expect(open(BEACON, seal(BEACON, beacon({ epoch: last + 1 }), me), context())).toMatchObject({ ok: false, reason: "malformed-payload", detail: expect.stringContaining("epoch") });
+    expect(() => seal(BEACON, beacon({ sequence: 0x1_0000_0000 }), me)).toThrow(/^sequence: /);
+    // A second after the highest that he can sign, the node is past him.
+    const restarted = beacon({ epoch: last + 1, issuedAtMs: NOW_MS + 1_000 });
+    expect(open(BEACON, seal(BEACON, restarted, me), context())).toMatchObject({ ok: true });
+  });
+
   test("any record within its ranges survives the round trip, unknown staying unknown and zero zero", () => {
     const us = fc.integer({ min: 0, max: 3_600_000_000 });
     const ppm = fc.integer({ min: 0, max: 1_000_000 }).map((n) => n / 1e6);
@@ -51,8 +61,8 @@ describe("open", () => {
         priceMicroUsdPerGb: fc.integer({ min: 0, max: 1e12 }),
         declaredReputation: ppm,
         capabilities: fc.uniqueArray(fc.constantFrom("vm", "container", "exec", "raw_exec", "zz-own"), { maxLength: 5 }).map((c) => c.sort()),
-        epoch: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
-        sequence: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+        epoch: fc.integer({ min: 1, max: Math.floor(NOW_MS / 1_000) }),
+        sequence: fc.integer({ min: 0, max: 0xffffffff }),
       },
       { requiredKeys: ["capabilities", "epoch", "sequence"] },
     );

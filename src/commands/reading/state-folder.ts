@@ -2,6 +2,7 @@
 import { KeyAdmission } from "../../beacon/keys.js";
 import type { Pin } from "../../beacon/pins.js";
 import type { Rotation } from "../../beacon/rotation.js";
+export { readEvidence } from "../../sidecar/state/evidence-file.js";
 import { readEpoch } from "../../sidecar/state/epoch.js";
 import { IDENTITY_FILE, readIdentity } from "../../sidecar/state/identity.js";
 import { readPins } from "../../sidecar/state/pin-file.js";
