@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { CONTROL } from "../beacon/codec.js";
 import type { PolicyContext } from "../beacon/record.js";
-import type { Evaluator } from "../policy/evaluator.js";
+import type { Evaluator, PolicyIdentity } from "../policy/evaluator.js";
 import { openPolicy } from "../policy/open-policy.js";
 import type { WasmHostObserver } from "../policy/wasm-host.js";
 import { problemText } from "../policy/wording.js";
@@ -26,10 +26,12 @@ export function readClusterPolicy(path: string, observer: WasmHostObserver): Clu
   const opened = openPolicy(bytesAt(path), basename(path, ".wasm"), { observer });
   if (!opened.ok) throw new SettingsError("--cluster-policy", `${path} cannot be used: ${opened.problems.map(problemText).join("; ")}`);
   const { identity, policy } = opened.evaluator;
-  return {
-    evaluator: opened.evaluator,
-    context: { id: `${recordable(identity.name).slice(0, MAX_NAME)}@${identity.hash.slice(0, 16)}`, tags: (policy?.tags ?? []).map(recordable), enforcement: identity.mode },
-  };
+  return { evaluator: opened.evaluator, context: policyContext(identity, policy?.tags ?? []) };
+}
+
+/** As it is published, and as queries are answered. */
+export function policyContext({ name, hash, mode }: PolicyIdentity, tags: readonly string[]): PolicyContext {
+  return { id: `${recordable(name).slice(0, MAX_NAME)}@${hash.slice(0, 16)}`, tags: tags.map(recordable), enforcement: mode };
 }
 
 function bytesAt(path: string): Uint8Array {

@@ -17,6 +17,7 @@ import { formatHostPort } from "./api/bind-address.js";
 import type { ReadyStatus } from "./api/cluster-reader.js";
 import { CallerGuard } from "./api/caller.js";
 import { sendGrpcLogTo } from "./api/grpc-log.js";
+import { type EventHandlers, policyQueryEvent } from "./api/grpc-events.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
 import { Backoff } from "./backoff.js";
@@ -44,6 +45,7 @@ import { createNomadTokenCheck } from "./nomad/token-check.js";
 import { createPlacement } from "./placement/create.js";
 import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { PolicyDesk } from "./policy-desk.js";
+import { PolicyQueries } from "./policy-queries.js";
 import { PolicyTelemetry } from "./policy-telemetry.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
@@ -287,8 +289,9 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
+  const events: EventHandlers = new Map([policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
   const grpc = new GrpcApi({
-    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, logger,
+    bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({

@@ -7,10 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { policyHash } from "../../src/policy/stored-policy.js";
+import { cluster as contract } from "../../src/proto/messages.js";
+import { callSidecar } from "../../src/sidecar/api/client.js";
+import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { eventually, policyOf, runsSecured, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { listed, sidecarOf } from "../harness/observe.js";
 
+const { ClusterEvent, PolicyContext, PolicyQuery } = contract.services.api;
 let cluster: LocalCluster;
 let folder: string;
 
@@ -158,6 +162,13 @@ test("the cluster's policy holds beside every spawn's, and every node publishes 
     const { nodes } = await json<{ nodes: { node: string; policy: object | null }[] }>(anybody("cluster", "list", "--json"));
     expect(nodes.map(({ policy }) => policy)).toEqual([1, 2, 3].map(() => ({ id, tags: ["eu"], enforcement: "enforce" })));
   });
+  for (const context of [{}, { node: "node-2" }] as Record<string, string>[]) {
+    const { wrappedMessage } = await callSidecar(EventsDefinition.Dispatch, {
+      event: ClusterEvent.POLICY_QUERY,
+      wrappedMessage: { type_url: "type.googleapis.com/cluster.services.api.PolicyQuery", value: PolicyQuery.encode({ context }).finish() },
+    }, { address: sidecarOf(node(0)).grpcAddr });
+    expect(PolicyContext.decode(wrappedMessage?.value ?? new Uint8Array())).toMatchObject({ policy_id: id, tags: ["eu"], enforcement_level: "enforce" });
+  }
   // A permissive policy with no rule of its own loosens nothing.
   const { nodes } = await json<{ nodes: { node: string; status: string; reasons: { role: string; rules: { name: string; verdict: string }[] }[] }[] }>(
     known("policy", "rank", file("any.json", { version: 2, name: "any", mode: "permissive" }), "--record", "--json"));

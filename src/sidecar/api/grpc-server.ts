@@ -15,10 +15,11 @@ import type { ClusterReader } from "./cluster-reader.js";
 import { listMessageOf } from "./contract.js";
 import type { Workloads } from "../workloads.js";
 import { GrpcWorkloads } from "./grpc-workloads.js";
+import { type EventHandlers, GrpcEvents } from "./grpc-events.js";
 import { GrpcPolicies, type PolicyService } from "./grpc-policies.js";
 import { OpenCalls } from "./open-calls.js";
 import { reflectionService } from "./reflection.js";
-import { ClusterServiceDefinition, PoliciesDefinition, SERVICE_NAME } from "./service-definition.js";
+import { ClusterServiceDefinition, EventsDefinition, PoliciesDefinition, SERVICE_NAME } from "./service-definition.js";
 
 type Query = cluster.services.api.VmQueryRequest.$Properties;
 type States = cluster.services.api.NodesStateResponse.$Properties;
@@ -33,6 +34,8 @@ export interface GrpcApiOptions {
   workloads: Workloads;
   /** Absent: no service Policies. */
   policies?: PolicyService;
+  /** What Dispatch answers, by event. */
+  events?: EventHandlers;
   logger: Logger;
   clock?: Clock;
   /** Method path and gRPC status code, once for each call. */
@@ -79,6 +82,7 @@ export class GrpcApi {
         FindServices: policies.services,
       });
     }
+    this.#server.addService(EventsDefinition, { Dispatch: new GrpcEvents(options.events ?? new Map(), options.logger, this.#closing.signal).dispatch });
     this.#health.addToServer(this.#server);
     reflectionService().addToServer(this.#server);
   }

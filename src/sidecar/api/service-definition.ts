@@ -41,6 +41,10 @@ export const ClusterServiceDefinition = {
   FollowLogs: { ...unary("FollowLogs", api.VmLogsRequest, api.LogChunk), responseStream: true },
 };
 
+export const EventsDefinition = {
+  Dispatch: unary("Dispatch", api.ClusterMessage, api.ClusterMessage, "ibrl.v1.Events"),
+};
+
 export const PoliciesDefinition = {
   Decide: unary("Decide", own.DecideRequest, own.StoredDocument, POLICIES_NAME),
   PutPolicy: unary("PutPolicy", own.PutPolicyRequest, own.StoredDocument, POLICIES_NAME),

@@ -1,0 +1,104 @@
+/** Events.Dispatch over real gRPC: POLICY_QUERY from what was signed, and a status for all that is not answered. */
+import { pino } from "pino";
+import { KeyAdmission } from "../../src/beacon/keys.js";
+import { decide } from "../../src/policy/decide.js";
+import { sealDecision } from "../../src/policy/decision-document.js";
+import { cluster } from "../../src/proto/messages.js";
+import { ApiError } from "../../src/sidecar/api/api-error.js";
+import { callSidecar } from "../../src/sidecar/api/client.js";
+import { policyQueryEvent } from "../../src/sidecar/api/grpc-events.js";
+import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
+import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
+import { PolicyQueries } from "../../src/sidecar/policy-queries.js";
+import { evaluator } from "../harness/candidates.js";
+import { bareView, fullView } from "../harness/node-views.js";
+import { identity, NOW_MS, verifiedState, workload } from "../harness/records.js";
+import { someGuard } from "../harness/some-guard.js";
+import { someWorkloads } from "../harness/some-workloads.js";
+
+const { ClusterEvent, PolicyContext, PolicyQuery } = cluster.services.api;
+const keys = new KeyAdmission();
+const logger = pino({ level: "silent" });
+const OWN = { id: "base@0123456789abcdef", tags: ["eu"], enforcement: "enforce" } as const;
+const THEIRS = { ...OWN, id: "other@0123456789abcdef" };
+const spawnPolicy = evaluator({ name: "near", mode: "permissive", tags: ["fast"] });
+const kept = new Map<string, Uint8Array>();
+let own: typeof OWN | undefined = OWN;
+let api: GrpcApi;
+let address: string;
+
+/** node-1 runs one job by two decisions, one after the other. */
+async function nodes() {
+  const plain = fullView({ name: "node-1", key: 1 });
+  const made = async (policies: Parameters<typeof decide>[0]["policies"], second: number) =>
+    sealDecision(await decide({ nodes: [plain], policies, nowMs: NOW_MS + second }), { node: "node-1", datacenter: "dc1" }, identity(1), keys);
+  const [first, last] = [await made({ spawn: evaluator({ name: "old" }) }, 0), await made({ cluster: evaluator({ name: "base" }), spawn: spawnPolicy }, 1)];
+  for (const { id, document } of [first, last]) if (!kept.has(id)) kept.set(id, Buffer.from(document));
+  const by = (decisionId: string, generation: number) => ({ requestId: "r", decisionId, generation, imageRef: "i", cores: 1, memoryMb: 1, ports: [], allowOverlap: false });
+  const workloads = [{ ...workload(1), job: "ibrl-1", source: by(last.id, 2) }, { ...workload(2), job: "ibrl-1", source: by(first.id, 1) }, workload(3)];
+  return [{ ...plain, state: verifiedState({ node: "node-1", policy: THEIRS, workloads }, identity(1)) }, bareView("node-2")];
+}
+
+beforeAll(async () => {
+  const views = await nodes();
+  const queries = new PolicyQueries({ own: () => own, nodes: async () => views, stored: { decision: async (id) => kept.get(id) }, keys });
+  api = new GrpcApi({
+    bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views }, workloads: someWorkloads(), logger,
+    events: new Map([policyQueryEvent(queries)]),
+  });
+  address = `127.0.0.1:${String((await api.start()).port)}`;
+});
+afterAll(() => api.close(100));
+
+function dispatch(message: cluster.services.api.ClusterMessage.$Properties) {
+  return callSidecar(EventsDefinition.Dispatch, message, { address });
+}
+const anyOf = (type: string, value: Uint8Array) => ({ type_url: `type.googleapis.com/cluster.services.api.${type}`, value });
+async function query(asked: cluster.services.api.PolicyQuery.$Properties) {
+  const { event, wrappedMessage } = await dispatch({ event: ClusterEvent.POLICY_QUERY, wrappedMessage: anyOf("PolicyQuery", PolicyQuery.encode(asked).finish()) });
+  expect({ event, type: wrappedMessage?.type_url }).toEqual({ event: ClusterEvent.POLICY_QUERY, type: "type.googleapis.com/cluster.services.api.PolicyContext" });
+  const { policy_id: id, tags, enforcement_level: enforcement } = PolicyContext.decode(wrappedMessage?.value ?? new Uint8Array());
+  return { id, tags, enforcement };
+}
+
+test("a query is answered with the sidecar's own policy, a node's as it signs it, and a workload's as its last decision has it", async () => {
+  expect(await query({})).toEqual(OWN);
+  expect(await query({ policy_type: "cluster", context: { node: "node-1" } })).toEqual(THEIRS);
+  const near = { id: `near@${spawnPolicy.identity.hash.slice(0, 16)}`, tags: ["fast"], enforcement: "permissive" };
+  for (const workload_id of ["ibrl-1", workload(1).id]) expect(await query({ workload_id })).toEqual(near);
+  expect(await query({ workload_id: "ibrl-1", policy_type: "spawn" })).toEqual(near);
+  expect(await query({ workload_id: "ibrl-1", policy_type: "cluster" })).toMatchObject({ id: expect.stringMatching(/^base@/) as string, enforcement: "enforce" });
+  expect(await query({ workload_id: workload(2).id })).toMatchObject({ id: expect.stringMatching(/^old@/) as string });
+});
+
+test("what is not known is said so, and what is no question is refused", async () => {
+  own = undefined;
+  const refused: [cluster.services.api.PolicyQuery.$Properties, string, string][] = [
+    [{}, "invalid", "has no cluster policy"],
+    [{ context: { node: "node-2" } }, "invalid", "no node that this sidecar believes"],
+    [{ workload_id: "ibrl-9" }, "invalid", "no workload"],
+    [{ workload_id: workload(3).id }, "invalid", "no workload"],
+    [{ workload_id: workload(2).id, policy_type: "cluster" }, "invalid", "has no cluster policy"],
+    [{ policy_type: "rego" }, "invalid", "neither cluster nor spawn"],
+    [{ policy_type: "spawn" }, "invalid", "workload_id is missing"],
+  ];
+  for (const [asked, code, message] of refused) await expect(query(asked)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+  own = OWN;
+  for (const [id, value] of kept) kept.set(id, Buffer.from(Buffer.from(value).toString().replace('"chosen": "node-1"', '"chosen": "node-2"')));
+  await expect(query({ workload_id: "ibrl-1" })).rejects.toMatchObject({ code: "protocol", message: expect.stringContaining("fails verification") as string });
+});
+
+test("other events, other types and other bytes are refused with what is answered", async () => {
+  const wrong: [cluster.services.api.ClusterMessage.$Properties, string, string][] = [
+    [{ event: ClusterEvent.SPAWN }, "unimplemented", "SPAWN is not answered here; POLICY_QUERY is"],
+    [{ event: 99 as never }, "unimplemented", "99 is not answered here"],
+    [{ event: ClusterEvent.POLICY_QUERY }, "invalid", "it takes cluster.services.api.PolicyQuery"],
+    [{ event: ClusterEvent.POLICY_QUERY, wrappedMessage: anyOf("PolicyContext", new Uint8Array()) }, "invalid", "it takes cluster.services.api.PolicyQuery"],
+    [{ event: ClusterEvent.POLICY_QUERY, wrappedMessage: anyOf("PolicyQuery", Uint8Array.of(0x0a, 0xff)) }, "invalid", "is no PolicyQuery"],
+  ];
+  for (const [message, code, text] of wrong) {
+    const error: unknown = await dispatch(message).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ApiError);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(text) as string });
+  }
+});
