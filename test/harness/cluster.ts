@@ -30,6 +30,9 @@ export function policyOf(role: AclRole, node?: string, datacenter = "dc1"): stri
 /** The rules that are shipped, for `secured`. */
 export const SHIPPED_RULES: ConsulRules = { sidecar: (node, datacenter) => policyOf("sidecar", node, datacenter), reader: policyOf("reader") };
 
+/** Where there is Nomad every sidecar places (src/dev). */
+const PLACER_RULES: ConsulRules = { ...SHIPPED_RULES, sidecar: (node, datacenter) => policyOf("placer", node, datacenter) };
+
 /** Whether this run is the one on a secured Consul. */
 export const runsSecured = process.env["HYPERCORE_TEST_SECURED"] === "1";
 
@@ -41,7 +44,7 @@ export function startTestCluster(options: Partial<LocalClusterOptions> = {}): Pr
     folderPrefix: TEST_FOLDER_PREFIX,
     env: process.env,
     progress: quiet,
-    ...(runsSecured && { secured: SHIPPED_RULES }),
+    ...(runsSecured && { secured: options.nomad === true ? PLACER_RULES : SHIPPED_RULES }),
     ...options,
   });
 }

@@ -84,8 +84,8 @@ test("spawned by the command line: on the policy's best node, behind a URL that 
     Meta: { ibrl_decision_id: decisionId, ibrl_generation: "1" },
     TaskGroups: [{ Disconnect: { Replace: false } }],
   });
-  const kept = await (await fetch(`${node(0).consul.httpUrl}/v1/kv/${decisionKey(decisionId)}?raw`)).arrayBuffer();
-  expect(openDecision(decisionId, new Uint8Array(kept), new KeyAdmission())).toMatchObject({ ok: true, signed: { record: { node: "node-1", job: answer.id } } });
+  const kept = await node(0).consul.getText(`/v1/kv/${decisionKey(decisionId)}?raw`);
+  expect(openDecision(decisionId, Buffer.from(kept), new KeyAdmission())).toMatchObject({ ok: true, signed: { record: { node: "node-1", job: answer.id } } });
 
   const workload = { id: answer.id, allocation_id: answer.allocationId, decision_id: decisionId, generation: 1, source_request: { cores: 1, memory: 64, image_ref: web, ports: { 28_555: 80 } } };
   await eventually(async () => {
@@ -104,7 +104,7 @@ test("spawned by the command line: on the policy's best node, behind a URL that 
 }, TEST_MS);
 
 test("a dry run has the decision and Nomad's plan, and changes nothing", async () => {
-  const decisions = async () => (await (await fetch(`${node(0).consul.httpUrl}/v1/kv/${decisionKey("")}?keys`)).json()) as string[];
+  const decisions = () => node(0).consul.getJson<string[]>(`/v1/kv/${decisionKey("")}?keys`);
   const before = [await jobs(), await decisions()];
   const answer = await spawn({ dry_run: true, request_id: "dry" });
   expect(answer).toMatchObject({ status: "planned", node: "node-1", url: "", allocation_id: "" });
@@ -159,7 +159,7 @@ test("whom Nomad does not place on, or Consul does not call healthy, is not aske
     const answer = await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/node/${first?.ID ?? ""}/eligibility`, { method: "POST", body: JSON.stringify({ Eligibility: value }) });
     expect(answer.ok).toBe(true);
   };
-  const maintenance = (on: boolean) => fetch(`${node(1).consul.httpUrl}/v1/agent/maintenance?enable=${String(on)}`, { method: "PUT" });
+  const maintenance = (on: boolean) => node(1).consul.request(`/v1/agent/maintenance?enable=${String(on)}`, { method: "PUT" });
   await eligibility("ineligible");
   await maintenance(true);
   try {
