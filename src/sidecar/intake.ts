@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { metaMismatch } from "../beacon/documents.js";
-import { BEACON, DEFAULT_SKEW_MS, keyIn, open, type Verified } from "../beacon/envelope.js";
+import { BEACON, DEFAULT_SKEW_MS, keyIn, open, openStatement, type Signed, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import type { Beacon } from "../beacon/record.js";
 import type { Admission, Carrier, Registry } from "../beacon/registry.js";
@@ -19,6 +19,8 @@ export interface IntakeObserver {
   rejected(carrier: Carrier, node: string | undefined, rejection: Rejection): void;
   /** Opened, before it is held against pins and order. */
   opened?(verified: Verified<Beacon>): void;
+  /** Well signed, and refused for its time alone. */
+  untimely?(signed: Signed<Beacon>): void;
   /** Neither of the two: the record's key is being judged, or must be once there is room. */
   waiting?(carrier: Carrier, node: string | undefined): void;
 }
@@ -34,6 +36,8 @@ export interface Place {
 
 /** Verdicts on the key, which another pin or another list changes. */
 const TRUST_BOUND: ReadonlySet<RejectReason> = new Set(["pin-conflict", "id-collision", "superseded-key"]);
+/** The record is good, and one of two clocks is not. */
+const UNTIMELY: ReadonlySet<RejectReason> = new Set(["issued-in-future", "expired"]);
 /** Verdicts that only time can change: the same bytes are looked at again. */
 const TIME_BOUND: ReadonlySet<RejectReason> = new Set(["issued-in-future"]);
 
@@ -127,11 +131,19 @@ export class Intake {
       datacenter: place.datacenter,
       ...(place.node === undefined ? {} : { node: place.node }),
     });
-    if (!opened.ok) return opened;
+    if (!opened.ok) {
+      if (UNTIMELY.has(opened.reason)) this.#tellUntimely(bytes);
+      return opened;
+    }
     const mismatch = place.meta === undefined ? undefined : metaMismatch(place.meta, opened.verified);
     if (mismatch !== undefined) return reject("readable-mismatch", mismatch);
     this.observer.opened?.(opened.verified);
     return this.registry.admit(opened.verified, place.carrier, this.clock.monoMs());
+  }
+
+  #tellUntimely(bytes: Uint8Array): void {
+    const told = openStatement(BEACON, bytes, this.keys);
+    if (told.ok) this.observer.untimely?.(told.signed);
   }
 
   #remember(id: string, verdict: Rejection | "accepted"): void {

@@ -8,8 +8,10 @@ import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { CHUNK_PROBES } from "../beacon/link-statistics-exchange.js";
 import { AllowListBook } from "../beacon/allow-list.js";
+import type { Signed } from "../beacon/envelope.js";
 import { KeyAdmission } from "../beacon/keys.js";
 import { PinBook } from "../beacon/pins.js";
+import type { Beacon } from "../beacon/record.js";
 import { Registry } from "../beacon/registry.js";
 import { TrustPolicy } from "../beacon/trust-policy.js";
 import { AllowListWatch } from "./allow-list-watch.js";
@@ -23,6 +25,8 @@ import { HttpApi } from "./api/http-server.js";
 import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
+import { ClockTelemetry } from "./clock-telemetry.js";
+import { ClockWatch } from "./clock-watch.js";
 import { readClusterPolicy } from "./cluster-policy.js";
 import { ClusterView } from "./cluster-view.js";
 import type { CallOptions } from "./consul-api.js";
@@ -33,7 +37,7 @@ import { EVENT_NAME } from "../beacon/documents.js";
 import { EventFeed } from "./event-feed.js";
 import { EvidenceBook } from "./evidence-book.js";
 import { HealthLog } from "./health-log.js";
-import { Intake } from "./intake.js";
+import { Intake, type IntakeObserver } from "./intake.js";
 import { KeyCheckThread } from "./key-check-thread.js";
 import { KeyJudge } from "./key-judge.js";
 import { createMetrics } from "./metrics.js";
@@ -156,6 +160,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const registry = new Registry(policy, (key) => reputations.scoreOf(key), (found) => evidence.keep(found));
   const trustTelemetry = new TrustTelemetry({ metrics, logger, clock, policy });
   const telemetry = new Telemetry({ metrics, logger, clock, registry });
+  const clocks = new ClockWatch(clock, ownKey);
+  const clockTelemetry = new ClockTelemetry({ metrics, logger, clocks });
   const voice = new OwnVoice({ consul, random, ownKey, epoch, keep: (found) => evidence.keep(found), observer: telemetry.voice }, clock.nowMs());
   const judge = new KeyJudge({
     keys, clock,
@@ -166,7 +172,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const states = new StateReader(consul, keys, clock, (node, rejection) => telemetry.rejected("kv", node, rejection), judge, (earlier, later) => registry.accuse(earlier, later));
   const probeKeys = loadOrCreateProbeKeys(settings.stateDir);
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
-  const intake = new Intake(registry, keys, clock, { ...telemetry.intake, opened: (verified) => voice.hear(verified) }, judge, () => policy.version);
+  const intake = new Intake(registry, keys, clock, { ...telemetry.intake, ...listening(voice, clocks, policy) }, judge, () => policy.version);
   const { probeBind } = settings;
   const ownPin = new OwnPin({
     consul,
@@ -310,6 +316,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     const sweeping = every(1_000, signal, () => {
       metrics.registrySweeps.inc();
       takeEditedPins(pinFile, pins, trustTelemetry);
+      clockTelemetry.judge();
       watcher.sweep();
     });
     await Promise.all([
@@ -337,6 +344,21 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     consul.close();
     await clusterPolicy?.evaluator.close?.();
   }
+}
+
+/** Every well signed beacon is heard, also one that is refused for its time. */
+function listening(voice: OwnVoice, clocks: ClockWatch, policy: TrustPolicy): Pick<IntakeObserver, "opened" | "untimely"> {
+  const untimely = (told: Signed<Beacon>): void => {
+    const { node, datacenter } = told.record;
+    clocks.hear(told, policy.judge(node, datacenter, told.key.hex).kind === "pinned");
+  };
+  return {
+    untimely,
+    opened: (verified) => {
+      voice.hear(verified);
+      untimely(verified);
+    },
+  };
 }
 
 function takeEditedPins(file: PinFile, pins: PinBook, telemetry: TrustTelemetry): void {

@@ -27,6 +27,8 @@ const CONSUL_ERRORS = keysOf<ConsulErrorCode>({
 });
 
 const WASM_FAULTS = keysOf<WasmFault>({ refused: 0, "no-start": 0, deadline: 0, trap: 0, "bad-answer": 0 });
+const CLOCK_OWNERS = ["own", "fleet", "peer"] as const;
+type ClockOwner = (typeof CLOCK_OWNERS)[number];
 /** `failed`: there were no verdicts, and so no decision. */
 const EVALUATION_RESULTS = ["match", "no-match", "failed"] as const;
 
@@ -96,6 +98,7 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   const planeWriteFailures = labelled("hypercore_ibrl_plane_write_failures_total", "Writes that Consul did not take, by plane.", ["plane"]);
   const apiRequests = labelled("hypercore_ibrl_api_requests_total", "Answered requests, by api (http, grpc), call and status code of that api.", ["api", "call", "code"]);
   const nodes = new Gauge({ name: "hypercore_ibrl_nodes", help: "Nodes that this sidecar lists, by trust.", labelNames: ["trust"], registers });
+  const clockFaults = new Gauge({ name: "hypercore_ibrl_clock_faults", help: "Clocks that are wrong as seen from here: own and fleet are 1 or 0, peer is a number of nodes.", labelNames: ["whose"], registers });
   const trustMode = new Gauge({ name: "hypercore_ibrl_trust_mode", help: "1 for the mode by which this sidecar believes keys, 0 for the others.", labelNames: ["mode"], registers });
   const latency = new Gauge({ name: "hypercore_ibrl_latency_seconds", help: "This node's headline round trip, by source; no sample while unmeasured.", labelNames: ["source"], registers });
   const reflectorDropped = labelled("hypercore_ibrl_reflector_dropped_total", "Probes of others that the reflector did not answer, by reason.", ["reason"]);
@@ -142,6 +145,10 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     recordRejected: (reason: RejectReason, carrier: Carrier) => recordsRejected.inc({ reason, carrier }),
     recordWaiting: (carrier: Carrier) => recordsWaiting.inc({ carrier }),
     evidenceKept: (kind: ContradictionKind) => evidenceKept.inc({ kind }),
+    clockOffset: gauge("hypercore_ibrl_clock_offset_seconds", "How far the median of the clocks, this node's among them, is ahead of this node's; no sample with fewer than two peers."),
+    clockFaults: (counts: Record<ClockOwner, number>) => {
+      for (const whose of CLOCK_OWNERS) clockFaults.set({ whose }, counts[whose]);
+    },
     duplicateProcess: gauge("hypercore_ibrl_duplicate_process", "1 once another process was heard that has this node's key."),
     publishingYielded: gauge("hypercore_ibrl_publishing_yielded", "1 while this sidecar publishes nothing because another process with its key goes on."),
     keyJudged: (verdict: "sound" | "torsion") => keysJudged.inc({ verdict }),

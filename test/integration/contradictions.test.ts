@@ -1,8 +1,9 @@
 /**
  * Histories that contradict each other, on a real cluster: one key in two processes (fault test 17), an 8-byte ID with
  * another key (18), two records with one sequence (19). Each is named, its evidence kept, and verified again by anybody.
+ * And times that contradict: a clock that is an hour off (16), a process that was stopped for a while (13).
  */
-import { copyFileSync, cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { pinKey } from "../../src/beacon/documents.js";
@@ -18,7 +19,7 @@ import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "..
 import { listedNode, metric, sidecarCheck, sidecarOf } from "../harness/observe.js";
 import { beacon, context, identity } from "../harness/records.js";
 import { keyHex } from "../harness/rotations.js";
-import { fireByHand, putByHand } from "../harness/tampering.js";
+import { eventPayloads, fireByHand, putByHand } from "../harness/tampering.js";
 
 const WITHIN = { timeoutMs: 60_000 };
 const ARGS = ["--beat=1s", "--heartbeat-min=4s", "--validity-min=30s"];
@@ -120,6 +121,82 @@ test("one key in two processes: both notice, the earlier one goes silent, and no
   }
   await twin.stop();
 }, 180_000);
+
+/** The node's own folder and ports, with a clock that the test sets; timers stay real, as they are under a stepped clock. */
+function withOwnClock(node: LocalNode): { sidecar: SidecarProcess; set: (offset: string) => void } {
+  const clockFile = join(folder.path, "clock");
+  writeFileSync(clockFile, "+0");
+  const sidecar = new SidecarProcess({
+    nodeName: node.name,
+    address: node.address,
+    ports: node.ports,
+    consulAddr: node.consul.httpAddr,
+    nomadAddr: `${node.address}:${String(node.ports.nomadHttp)}`,
+    folder: join(folder.path, "twin"),
+    host: { run: folder, env: withoutClusterVariables(process.env) },
+    args: ARGS,
+    env: { ...node.sidecarEnv, LD_PRELOAD: libfaketime(), FAKETIME_TIMESTAMP_FILE: clockFile, FAKETIME_NO_CACHE: "1", FAKETIME_DONT_FAKE_MONOTONIC: "1" },
+  });
+  return { sidecar, set: (offset) => writeFileSync(clockFile, offset) };
+}
+
+function libfaketime(): string {
+  const found = ["x86_64-linux-gnu", "aarch64-linux-gnu"].map((triple) => `/usr/lib/${triple}/faketime/libfaketimeMT.so.1`).find((path) => existsSync(path));
+  if (found === undefined) throw new Error("libfaketime is not installed: apt-get install faketime");
+  return found;
+}
+
+const faults = (of: SidecarProcess, whose: string): Promise<number | undefined> => metric(of, "hypercore_ibrl_clock_faults", { whose });
+const refused = async (reason: string): Promise<number> => (await metric(sidecarOf(reader), "hypercore_ibrl_records_rejected_total", { reason })) ?? Number.NaN;
+
+test("a node whose clock is an hour off: its timers go on, its peers refuse it by the reason, the clock is named at both ends, and all heals", async () => {
+  const { sidecar, set } = withOwnClock(doubled);
+  doubled.sidecar = sidecar;
+  await sidecar.start();
+  await sidecar.waitReady();
+  const healthy = () => eventually(async () => {
+    expect((await shown(doubled)).trust).toBe("pinned");
+    expect([await faults(sidecar, "own"), await faults(sidecarOf(reader), "peer")]).toEqual([0, 0]);
+    expect(Math.abs((await metric(sidecar, "hypercore_ibrl_clock_offset_seconds")) ?? Number.NaN)).toBeLessThan(60);
+  }, WITHIN);
+  await healthy();
+  for (const [offset, reason] of [["+3600", "issued-in-future"], ["-3600", "expired"]] as const) {
+    const before = await refused(reason);
+    const sequence = (await metric(sidecar, "hypercore_ibrl_sequence")) ?? Number.NaN;
+    set(offset);
+    await eventually(async () => {
+      expect(await refused(reason)).toBeGreaterThan(before);
+      expect([await faults(sidecar, "own"), await faults(sidecar, "peer"), await faults(sidecarOf(reader), "own"), await faults(sidecarOf(reader), "peer")]).toEqual([1, 0, 0, 1]);
+      expect(await metric(sidecar, "hypercore_ibrl_sequence")).toBeGreaterThan(sequence + 3);
+    }, WITHIN);
+    expect(await sidecarCheck(reader.consul, doubled.name)).toBe("passing");
+    set("+0");
+    await healthy();
+  }
+}, 240_000);
+
+test("a sidecar that was stopped for a while catches up with one record, not with those it missed", async () => {
+  const stopped = sidecarOf(doubled);
+  const [epoch, sequence] = [(await metric(stopped, "hypercore_ibrl_epoch")) ?? Number.NaN, (await metric(stopped, "hypercore_ibrl_sequence")) ?? Number.NaN];
+  process.kill(stopped.pid ?? Number.NaN, "SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 8_000)); // eight beats
+  await eventually(async () => expect(await sidecarCheck(reader.consul, doubled.name)).toBe("critical"), WITHIN); // its TTL is three
+  const resumedAtMs = Date.now();
+  const resumed = performance.now();
+  process.kill(stopped.pid ?? Number.NaN, "SIGCONT");
+  await eventually(async () => {
+    expect((await shown(doubled)).verified?.record.issuedAtMs).toBeGreaterThan(resumedAtMs);
+    expect(await sidecarCheck(reader.consul, doubled.name)).toBe("passing");
+  }, WITHIN);
+  const said = (await eventPayloads(reader.consul)).flatMap((payload) => {
+    const opened = open(BEACON, payload, context({ nowMs: Date.now(), node: doubled.name }));
+    return opened.ok && opened.verified.record.epoch === epoch && opened.verified.record.sequence > sequence ? [opened.verified.record] : [];
+  });
+  const stale = said.filter(({ issuedAtMs }) => issuedAtMs < resumedAtMs - 3_000);
+  expect(stale.length).toBeLessThanOrEqual(1); // it was on its way
+  // A beat a second, and the few that were due at once.
+  expect(said.filter(({ issuedAtMs }) => issuedAtMs >= resumedAtMs).length).toBeLessThanOrEqual((performance.now() - resumed) / 1_000 + 4);
+}, 120_000);
 
 test("an 8-byte ID with another key: the pinned one stays, the newcomer is quarantined and counted, its record kept", async () => {
   // A real pair takes 2^32 keys: the pin is given the newcomer's ID by hand.
