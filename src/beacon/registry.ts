@@ -93,6 +93,10 @@ export class Registry {
     const pin = this.pins.judge(record.node, record.datacenter, key.hex);
     const refused = this.#refusedByPin(verified, pin, monoMs);
     if (refused !== null) return refused;
+    // Whoever has the gossip key can fire events in any number of names; whom the catalog has, Consul's ACLs bound.
+    if (carrier === "event" && pin.kind !== "pinned" && !this.#alive.has(record.node)) {
+      return reject("unknown-node", `no service of ${record.node} is in Consul's catalog`);
+    }
 
     const entryOfNode = this.#entries.get(record.node);
     // An entry of another key: that key was given up for this one.

@@ -14,6 +14,7 @@ export const REJECT_REASONS = [
   "issued-in-future", // by more than the allowed skew
   "expired", // older than its validity
   "readable-mismatch", // the readable copies beside it say something else
+  "unknown-node", // an event in the name of a node that no pin names, and that runs no sidecar by Consul's catalog
   "superseded", // an older record than the one held
   "equivocation", // same epoch and sequence, other bytes
   "pin-conflict", // another key is pinned for the node

@@ -2,6 +2,8 @@
  * Forged, foreign and replayed records on a real cluster, in each carrier (fault tests 20, 21, 23): never believed,
  * counted by their reason. The fourth agent has no sidecar of its own; what it shows is written by hand.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { serviceMeta, stateDocument, stateKey } from "../../src/beacon/documents.js";
 import { BEACON, open, seal, STATE, type Verified } from "../../src/beacon/envelope.js";
@@ -223,8 +225,12 @@ describe("a user event fired by hand", () => {
   }, 60_000);
 
   test("nobody that is not a node is listed for it", async () => {
-    await fireByHand(bare.consul, seal(BEACON, beacon({ node: "no-such-node", issuedAtMs: Date.now() }), identity(82)));
-    await counted("malformed-envelope", "event", () => fireByHand(bare.consul, Buffer.from("after it")));
+    let made = 0;
+    const invented = () => seal(BEACON, beacon({ node: `no-such-node-${String((made += 1))}`, issuedAtMs: Date.now() }), identity(82));
+    await counted("unknown-node", "event", () => fireByHand(bare.consul, invented()));
+    // Nor is its key kept, in memory or on disk.
+    const pins = readFileSync(join(sidecarOf(reader).stateFolder, "pins.json"), "utf8");
+    expect([pins.includes("no-such-node"), pins.includes("node-3")]).toEqual([false, true]);
     expect((await listed(sidecarOf(reader))).map(({ node }) => node.name)).toEqual(["node-1", "node-2", "node-3", "node-4"]);
   }, 60_000);
 });

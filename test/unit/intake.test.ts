@@ -22,6 +22,7 @@ function reader() {
   const count = (label: string) => (counts[label] = (counts[label] ?? 0) + 1);
   const clock = new TestClock();
   const registry = new Registry(new PinBook([]));
+  registry.setLiveness(new Map([[beacon().node, true]]));
   const intake = new Intake(registry, new KeyAdmission(), clock, {
     accepted: (carrier, _node, change) => count(`${carrier} ${change}`),
     rejected: (carrier, _node, { reason }) => count(`${carrier} ${reason}`),

@@ -10,6 +10,24 @@ const pinOf = (by: { publicKey: Uint8Array }, origin: Pin["origin"] = "cluster")
 });
 const n1 = (sequence: number, by = a, more = {}) => verifiedBeacon({ node: "n1", sequence, ...more }, by);
 
+describe("an event in the name of a node that the catalog does not have", () => {
+  test("leaves nothing, in any number: no entry, no pin", () => {
+    const pins = new PinBook([]);
+    const registry = new Registry(pins);
+    registry.setLiveness(new Map([["n1", true]]));
+    for (let i = 0; i < 100; i += 1) {
+      expect(registry.admit(verifiedBeacon({ node: `invented-${String(i)}` }, a), "event", 0)).toMatchObject({ ok: false, reason: "unknown-node" });
+    }
+    expect([registry.size, pins.all()]).toEqual([0, []]);
+    expect(registry.admit(n1(1), "event", 0)).toMatchObject({ ok: true, change: "new" });
+  });
+
+  test("counts where a pin has the node: the catalog may be what cannot be read", () => {
+    const registry = new Registry(new PinBook([pinOf(a)]));
+    expect(registry.admit(n1(1), "event", 0)).toMatchObject({ ok: true, change: "new" });
+  });
+});
+
 describe("order", () => {
   test("newer replaces, older is superseded, the same bytes again change nothing", () => {
     const registry = new Registry(new PinBook([]));
