@@ -12,7 +12,8 @@ import { callSidecar } from "../../src/sidecar/api/client.js";
 import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { eventually, policyOf, runsSecured, startTestCluster, stopTestCluster } from "../harness/cluster.js";
-import { listed, sidecarOf } from "../harness/observe.js";
+import { listed, metric, sidecarOf } from "../harness/observe.js";
+import { LOOP_FOREVER, onlyOne, wasmModule } from "../harness/wasm-bytes.js";
 
 const { ClusterEvent, PolicyContext, PolicyQuery } = contract.services.api;
 let cluster: LocalCluster;
@@ -174,4 +175,27 @@ test("the cluster's policy holds beside every spawn's, and every node publishes 
     known("policy", "rank", file("any.json", { version: 2, name: "any", mode: "permissive" }), "--record", "--json"));
   expect(nodes.map(({ status }) => status)).toEqual(["eligible", "eligible", "excluded"]);
   expect(nodes.at(-1)).toMatchObject({ node: "node-3", reasons: [{ role: "cluster", rules: expect.arrayContaining([expect.objectContaining({ name: "max_price_per_gb", verdict: "fail" })]) as unknown }, { role: "spawn" }] });
+}, 60_000);
+
+test("a module that never answers decides nothing and harms nobody: the sidecar ends it, and goes on; its metrics say all of it", async () => {
+  const counted = async (name: string, labels: Record<string, string> = {}): Promise<number> => (await metric(sidecarOf(node(0)), `hypercore_ibrl_policy_${name}`, labels)) ?? Number.NaN;
+  const all = async () => ({
+    match: await counted("evaluations_total", { result: "match" }), failed: await counted("evaluations_total", { result: "failed" }), kills: await counted("wasm_kills_total"),
+    deadlines: await counted("wasm_faults_total", { fault: "deadline" }), batches: await counted("wasm_seconds_count"), timed: await counted("decision_seconds_count"),
+    tooExpensive: await counted("violations_total", { rule: "max_price_per_gb" }),
+  });
+  const before = await all();
+  // Of the tests before: nobody is trusted by observers yet, where there are so few.
+  expect(before.timed).toBe(before.match + (await counted("evaluations_total", { result: "no-match" })));
+  expect(before.match).toBeGreaterThan(0);
+  const loops = join(folder, "loops.wasm");
+  writeFileSync(loops, wasmModule(onlyOne(LOOP_FOREVER)));
+  const { stdout, code } = await known("policy", "rank", loops, "--record", "--json");
+  expect({ code, error: (JSON.parse(stdout) as { error: { message: string } }).error.message }).toEqual({ code: 1, error: expect.stringContaining("policy module deadline: no answer within 1000 ms") as string });
+  const dear = file("dear.json", { ...CHEAP, mode: "permissive", rules: { max_price_per_gb: 0.001 } });
+  expect(await json<Kept>(known("policy", "rank", dear, "--record", "--json"))).toMatchObject({ chosen: expect.stringMatching(/^node-[12]$/) as string });
+  expect(await all()).toEqual({
+    match: before.match + 1, failed: before.failed + 1, kills: before.kills + 1, deadlines: before.deadlines + 1, batches: before.batches + 1, timed: before.timed + 1,
+    tooExpensive: before.tooExpensive + 4, // all three by this one, and node-3 by the cluster's
+  });
 }, 60_000);
