@@ -24,6 +24,19 @@ export type Policies = Partial<Record<Role, Evaluator>>;
 export interface PlacementRequest {
   /** The workload's Nomad job ID: what anti_affinity and spread count where they name no jobs. */
   job?: string;
+  /** Why it has to go from where it is: kept in the record, and nothing is decided by it. */
+  move?: MoveReason;
+}
+
+export interface MoveReason {
+  /** Consul node. */
+  from: string;
+  /** One of MOVE_CAUSES (sidecar/workload-moves.ts), or of a later version's. */
+  cause: string;
+  /** Rules that the node broke, in words. */
+  broken: readonly string[];
+  /** For how long they had been seen broken; absent where none is. */
+  brokenForMs?: number;
 }
 
 export interface DecideInput {

@@ -10,6 +10,7 @@ import { TRUST_STATES } from "../beacon/registry.js";
 import { ibrl } from "../proto/messages.js";
 import { LINK_FACT_STATES, type LinkFact } from "./candidate.js";
 import { readPolicies, writePolicy } from "./decision-codec-policies.js";
+import type { MoveReason } from "./decide.js";
 import type { BriefCandidate, DecisionRecord, RecordedCandidate, RecordedFacts } from "./decision-record.js";
 import { STATUS_NAMES, VERDICTS } from "./evaluator.js";
 import type { Needs } from "./needs.js";
@@ -72,6 +73,7 @@ function encode(record: DecisionRecord): Uint8Array {
     candidates: record.candidates.map((candidate) => writeCandidate(candidate, record.datacenter)),
     ...record.counts,
   };
+  if (record.move !== undefined) message.move = writeMove(record.move);
   if (record.rest !== undefined) {
     message.rest = writeBrief(record.rest.brief, record.policies.flatMap((policy) => policy.rules.map((rule) => rule.name)));
     message.rest_hash = Buffer.from(record.rest.hash, "hex");
@@ -92,6 +94,7 @@ function decode(payload: Uint8Array): DecisionRecord {
     datacenter,
     decidedAtMs: integer("decided_at_ms", m.decided_at_ms, Number.MAX_SAFE_INTEGER),
     ...((m.job ?? "") === "" ? {} : { job: text("job", m.job) }),
+    ...(m.move == null ? {} : { move: readMove(m.move) }),
     policies,
     needs,
     candidates: (m.candidates ?? []).map((candidate) => readCandidate(candidate, { datacenter, rules: rules.length, terms, needs })),
@@ -198,6 +201,20 @@ function readCopies({ by, nearer_than_us, jobs }: ibrl.v1.DecisionCopies.$Proper
     by: oneOf("copies.by", COPIES_BY, COPIES_BY.indexOf((by ?? "") as "node")),
     jobs: (jobs ?? []).map((job) => text("copies.jobs", job)),
     ...(nearerThanUs === undefined ? {} : { nearerThanUs }),
+  };
+}
+
+function writeMove({ from, cause, broken, brokenForMs }: MoveReason): ibrl.v1.DecisionMove.$Properties {
+  return { from, cause, broken: [...broken], ...(brokenForMs === undefined ? {} : { broken_for_ms: brokenForMs }) };
+}
+
+function readMove(m: ibrl.v1.DecisionMove.$Properties): MoveReason {
+  const brokenForMs = optional("move.broken_for_ms", m.broken_for_ms, Number.MAX_SAFE_INTEGER);
+  return {
+    from: name("move.from", m.from),
+    cause: text("move.cause", m.cause),
+    broken: (m.broken ?? []).map((line) => text("move.broken", line)),
+    ...(brokenForMs === undefined ? {} : { brokenForMs }),
   };
 }
 

@@ -4,7 +4,7 @@
  * is encoded (decision-codec.ts).
  */
 import type { Candidate } from "./candidate.js";
-import type { Decision, Role } from "./decide.js";
+import type { Decision, MoveReason, Role } from "./decide.js";
 import { type RuleStatement, STATUS_NAMES, type Status, type TermStatement, type Verdict } from "./evaluator.js";
 import type { Needs } from "./needs.js";
 import type { Mode } from "./policy.js";
@@ -48,6 +48,7 @@ export interface DecisionRecord {
   datacenter: string;
   decidedAtMs: number;
   job?: string;
+  move?: MoveReason;
   policies: readonly RecordedPolicy[];
   needs: Needs;
   candidates: readonly RecordedCandidate[];
@@ -71,6 +72,7 @@ export function recordOf(decision: Decision, decider: Decider): DecisionRecord {
     ...decider,
     decidedAtMs: decision.nowMs,
     ...(request.job === undefined ? {} : { job: request.job }),
+    ...(request.move === undefined ? {} : { move: request.move }),
     policies: applied.map(({ role, evaluator }, i) => ({
       role,
       name: evaluator.identity.name,

@@ -154,6 +154,7 @@ export const VERSION_2 = {
       decimals: { kind: "number", unit: "a count", min: 0, max: 6, whole: true, help: "Decimals to which scores are compared; fewer make more ties for prefer to break. Default: 6." },
     },
   },
+  grace_s: seconds("How long a running workload may be on a node that breaks a rule, in enforce, before it is moved. Default: 60."),
   rebalance: {
     kind: "object", help: "When a running workload may move. Absent: never.",
     fields: {

@@ -4,7 +4,7 @@
  * ancestor left to chance.
  */
 import type { Handling, Mode, Policy, Preference, Subject, TermName } from "./policy.js";
-import { SUBJECTS } from "./policy.js";
+import { DEFAULT_GRACE_MS, SUBJECTS } from "./policy.js";
 import type { FileV1 } from "./policy-fields.js";
 
 /** 200 ms, $1, a queue of 100: the ancestor's fixed scales. */
@@ -44,6 +44,7 @@ export function policyOfV1(file: FileV1): Policy {
       prefer: prefer.flatMap(([name, wanted]) => (wanted === true ? [name] : [])),
       decimals: 6,
     },
+    graceMs: DEFAULT_GRACE_MS,
   };
 }
 

@@ -2,7 +2,7 @@
  * A file of version 2 as a Policy: defaults filled in, units of the signed records, and what one field demands of
  * another. A limit finer than those units (1 µs, 1 ppm, a millionth of a dollar) is rounded to them.
  */
-import type { Copies, LinkRule, Policy, Range, Rebalance, Scoring, TermName } from "./policy.js";
+import { type Copies, DEFAULT_GRACE_MS, type LinkRule, type Policy, type Range, type Rebalance, type Scoring, type TermName } from "./policy.js";
 import type { FileV2 } from "./policy-fields.js";
 import { handlingByMode, weightsOr25 } from "./policy-v1.js";
 import type { Problem } from "./read-fields.js";
@@ -39,6 +39,7 @@ export function policyOfV2(file: FileV2): Policy {
     ...(rules.anti_affinity === undefined ? {} : { antiAffinity: { by: rules.anti_affinity.by ?? ("node" as const), jobs: rules.anti_affinity.jobs ?? [] } }),
     ...(spread === undefined ? {} : { spread: { ...copies(spread), ...units("max", spread.max, 1) } }),
     scoring: scoringOf(file.scoring ?? {}),
+    graceMs: file.grace_s === undefined ? DEFAULT_GRACE_MS : Math.round(file.grace_s * 1_000),
     ...(file.rebalance === undefined ? {} : { rebalance: rebalanceOf(file.rebalance) }),
   };
 }

@@ -58,6 +58,9 @@ export interface Rebalance {
   maxParallel: number;
 }
 
+/** Where a policy does not say its own. */
+export const DEFAULT_GRACE_MS = 60_000;
+
 export interface Policy {
   version: 1 | 2;
   name: string;
@@ -83,5 +86,7 @@ export interface Policy {
   antiAffinity?: Copies;
   spread?: Copies & { max?: number };
   scoring: Scoring;
+  /** How long a running workload may be on a node that breaks a rule of it. */
+  graceMs: number;
   rebalance?: Rebalance;
 }

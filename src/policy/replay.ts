@@ -27,7 +27,7 @@ export async function replay(record: DecisionRecord, moduleOf: (policy: Recorded
   }
   const candidates = record.candidates.map(({ facts }): Candidate => ({ ...facts, nodeId: "", address: "" }));
   const table = new CandidateTable(candidates, record.needs);
-  const request = record.job === undefined ? {} : { job: record.job };
+  const request = { ...(record.job === undefined ? {} : { job: record.job }), ...(record.move === undefined ? {} : { move: record.move }) };
   const decision = await decideAmong(table, policies, request, record.decidedAtMs, record.rest === undefined ? {} : scalesOf(record));
   const { rest, counts } = record;
   const again = recordOf(decision, { node: record.node, datacenter: record.datacenter });

@@ -2987,6 +2987,9 @@ export namespace ibrl {
             /** Decision rest_hash. */
             rest_hash: Uint8Array;
 
+            /** Decision move. */
+            move?: (ibrl.v1.DecisionMove.$Properties|null);
+
             /**
              * Encodes the specified Decision message. Does not implicitly {@link ibrl.v1.Decision.verify|verify} messages.
              * @param message Decision message or plain object to encode
@@ -3053,12 +3056,90 @@ export namespace ibrl {
                 /** Decision rest_hash */
                 rest_hash?: (Uint8Array|null);
 
+                /** Decision move */
+                move?: (ibrl.v1.DecisionMove.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a Decision. */
             type $Shape = ibrl.v1.Decision.$Properties;
+        }
+
+        /**
+         * Properties of a DecisionMove.
+         * @deprecated Use ibrl.v1.DecisionMove.$Properties instead.
+         */
+        interface IDecisionMove extends ibrl.v1.DecisionMove.$Properties {
+        }
+
+        /** Represents a DecisionMove. */
+        class DecisionMove {
+
+            /**
+             * Constructs a new DecisionMove.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.DecisionMove.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** DecisionMove from. */
+            from: string;
+
+            /** DecisionMove cause. */
+            cause: string;
+
+            /** DecisionMove broken. */
+            broken: string[];
+
+            /** DecisionMove broken_for_ms. */
+            broken_for_ms?: (number|Long|null);
+
+            /**
+             * Encodes the specified DecisionMove message. Does not implicitly {@link ibrl.v1.DecisionMove.verify|verify} messages.
+             * @param message DecisionMove message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.DecisionMove.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a DecisionMove message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionMove & ibrl.v1.DecisionMove.$Shape} DecisionMove
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.DecisionMove & ibrl.v1.DecisionMove.$Shape;
+        }
+
+        namespace DecisionMove {
+
+            /** Properties of a DecisionMove. */
+            interface $Properties {
+
+                /** DecisionMove from */
+                from?: (string|null);
+
+                /** DecisionMove cause */
+                cause?: (string|null);
+
+                /** DecisionMove broken */
+                broken?: (string[]|null);
+
+                /** DecisionMove broken_for_ms */
+                broken_for_ms?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a DecisionMove. */
+            type $Shape = ibrl.v1.DecisionMove.$Properties;
         }
 
         /**

@@ -7953,6 +7953,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {number|null} [excluded] Decision excluded
              * @property {Uint8Array|null} [rest] Decision rest
              * @property {Uint8Array|null} [rest_hash] Decision rest_hash
+             * @property {ibrl.v1.DecisionMove.$Properties|null} [move] Decision move
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -8101,6 +8102,14 @@ export const ibrl = $root.ibrl = (() => {
             Decision.prototype.rest_hash = $util.newBuffer([]);
 
             /**
+             * Decision move.
+             * @member {ibrl.v1.DecisionMove.$Properties|null|undefined} move
+             * @memberof ibrl.v1.Decision
+             * @instance
+             */
+            Decision.prototype.move = null;
+
+            /**
              * Encodes the specified Decision message. Does not implicitly {@link ibrl.v1.Decision.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.Decision
@@ -8148,6 +8157,8 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 13, wireType 2 =*/106).bytes(message.rest);
                 if (message.rest_hash != null && $Object.hasOwnProperty.call(message, "rest_hash") && message.rest_hash.length)
                     writer.uint32(/* id 14, wireType 2 =*/114).bytes(message.rest_hash);
+                if (message.move != null && $Object.hasOwnProperty.call(message, "move"))
+                    $root.ibrl.v1.DecisionMove.encode(message.move, writer.uint32(/* id 15, wireType 2 =*/122).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -8314,6 +8325,12 @@ export const ibrl = $root.ibrl = (() => {
                                 delete message.rest_hash;
                             continue;
                         }
+                    case 15: {
+                            if (wireType !== 2)
+                                break;
+                            message.move = $root.ibrl.v1.DecisionMove.decode(reader, reader.size(), $undefined, _depth + 1, message.move);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -8332,6 +8349,210 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return Decision;
+        })();
+
+        v1.DecisionMove = (function() {
+
+            /**
+             * Properties of a DecisionMove.
+             * @typedef {Object} ibrl.v1.DecisionMove.$Properties
+             * @property {string|null} [from] DecisionMove from
+             * @property {string|null} [cause] DecisionMove cause
+             * @property {Array.<string>|null} [broken] DecisionMove broken
+             * @property {number|Long|null} [broken_for_ms] DecisionMove broken_for_ms
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a DecisionMove.
+             * @memberof ibrl.v1
+             * @interface IDecisionMove
+             * @augments ibrl.v1.DecisionMove.$Properties
+             * @deprecated Use ibrl.v1.DecisionMove.$Properties instead.
+             */
+
+            /**
+             * Shape of a DecisionMove.
+             * @typedef {ibrl.v1.DecisionMove.$Properties} ibrl.v1.DecisionMove.$Shape
+             */
+
+            /**
+             * Constructs a new DecisionMove.
+             * @memberof ibrl.v1
+             * @classdesc Represents a DecisionMove.
+             * @constructor
+             * @param {ibrl.v1.DecisionMove.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const DecisionMove = function (properties) {
+                this.broken = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * DecisionMove from.
+             * @member {string} from
+             * @memberof ibrl.v1.DecisionMove
+             * @instance
+             */
+            DecisionMove.prototype.from = "";
+
+            /**
+             * DecisionMove cause.
+             * @member {string} cause
+             * @memberof ibrl.v1.DecisionMove
+             * @instance
+             */
+            DecisionMove.prototype.cause = "";
+
+            /**
+             * DecisionMove broken.
+             * @member {Array.<string>} broken
+             * @memberof ibrl.v1.DecisionMove
+             * @instance
+             */
+            DecisionMove.prototype.broken = $util.emptyArray;
+
+            /**
+             * DecisionMove broken_for_ms.
+             * @member {number|Long|null|undefined} broken_for_ms
+             * @memberof ibrl.v1.DecisionMove
+             * @instance
+             */
+            DecisionMove.prototype.broken_for_ms = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(DecisionMove.prototype, "_broken_for_ms", {
+                get: $util.oneOfGetter($oneOfFields = ["broken_for_ms"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified DecisionMove message. Does not implicitly {@link ibrl.v1.DecisionMove.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.DecisionMove
+             * @static
+             * @param {ibrl.v1.DecisionMove.$Properties} message DecisionMove message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            DecisionMove.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.from != null && $Object.hasOwnProperty.call(message, "from") && message.from !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.from);
+                if (message.cause != null && $Object.hasOwnProperty.call(message, "cause") && message.cause !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.cause);
+                if (message.broken != null && message.broken.length)
+                    for (let i = 0; i < message.broken.length; ++i)
+                        writer.uint32(/* id 3, wireType 2 =*/26).string(message.broken[i]);
+                if (message.broken_for_ms != null && $Object.hasOwnProperty.call(message, "broken_for_ms"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.broken_for_ms);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a DecisionMove message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.DecisionMove
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.DecisionMove & ibrl.v1.DecisionMove.$Shape} DecisionMove
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            DecisionMove.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.DecisionMove();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.from = value;
+                            else
+                                delete message.from;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.cause = value;
+                            else
+                                delete message.cause;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.broken && message.broken.length))
+                                message.broken = [];
+                            message.broken.push(reader.stringVerify());
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.broken_for_ms = reader.uint64();
+                            message._broken_for_ms = "broken_for_ms";
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return DecisionMove;
         })();
 
         v1.DecisionPolicy = (function() {

@@ -1,16 +1,21 @@
 /** A node dies under its workloads, on Consul's and Nomad's own timings: who moves them, where to, how often, and never twice. */
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { killNode } from "../../src/dev/kill-node.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { listNodes } from "../../src/sidecar/api/client.js";
 import { type SpawnAnswer, type SpawnRequest, WorkloadClient } from "../../src/sidecar/api/workload-client.js";
+import { runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster, TEST_FOLDER_PREFIX } from "../harness/cluster.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const TEST_MS = 180_000;
 /** node-3 is the cheapest; node-1 has the servers of Consul and Nomad, and does not move anything. */
-const PRICES = ["0.003", "0.002", "0.001"];
+const PRICES = ["0.003", "0.002"];
+const folder = mkdtempSync(join(tmpdir(), "ibrl-failover-"));
+/** What node-3 asks: a sidecar runs its script when it starts, and once a minute. */
+const priceOfNode3 = (dollars: string): void => writeFileSync(join(folder, "price"), `#!/bin/sh\necho ${dollars}\n`, { mode: 0o755 });
 const policy = Buffer.from(JSON.stringify({ version: 2, name: "cheapest", mode: "enforce", scoring: { price_weight: 1 } }));
 
 interface Allocation {
@@ -24,10 +29,11 @@ let cluster: LocalCluster;
 let clients: WorkloadClient[] = [];
 
 beforeAll(async () => {
+  priceOfNode3("0.001");
   cluster = await startTestCluster({
     nomad: true,
     sidecarArgs: (index) => [
-      "--beat=500ms", "--heartbeat-min=2s", `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s",
+      "--beat=500ms", "--heartbeat-min=2s", index === 2 ? `--beacon-price-script=${join(folder, "price")}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s",
       ...(index === 0 ? ["--no-placer"] : []),
     ],
   });
@@ -38,6 +44,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const client of clients) client.close();
   await stopTestCluster(cluster);
+  rmSync(folder, { recursive: true });
 }, TEST_MS);
 
 const node = (index: number): LocalNode => cluster.nodes[index] as LocalNode;
@@ -91,6 +98,45 @@ test("a workload that fails where it runs goes to the next best; its node is ali
   await eventually(async () => expect(await running(id ?? "")).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
   expect(await nomad(`/v1/job/${id ?? ""}`)).toMatchObject({ Meta: { ibrl_generation: "2", ibrl_placed: expect.stringContaining('"tried":["node-3"]') as string } });
   await (clients[1] as WorkloadClient).stop(id ?? "", 60_000);
+}, TEST_MS);
+
+test("a workload on a node that breaks its policy for longer than its grace is moved, the old copy ends first, and explain says why", async () => {
+  await moverIs("node-2");
+  const limited = (grace: object) => Buffer.from(JSON.stringify({ ...(JSON.parse(policy.toString()) as object), rules: { max_price_per_gb: 0.0025 }, ...grace }));
+  const moved = await spawn({ policy: limited({ grace_s: 2 }) });
+  const patient = await spawn({ policy: limited({ grace_s: 86_400 }) });
+  const indifferent = await spawn({});
+  const id = moved.id ?? "";
+  expect([moved.node, patient.node, indifferent.node]).toEqual(["node-3", "node-3", "node-3"]);
+  const { sidecar } = node(2);
+  await sidecar?.stop();
+  priceOfNode3("0.5");
+  await sidecar?.start();
+  await sidecar?.waitReady();
+  await eventually(async () => expect(await running(id)).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
+
+  type Times = { ID: string; TaskStates: Record<string, { StartedAt: string; FinishedAt: string }> };
+  const tasks = async (allocation: string) => Object.values((await nomad<Times>(`/v1/allocation/${allocation}`)).TaskStates);
+  const [{ ID: second = "" } = {}] = await running(id);
+  const [[first], [next]] = [await tasks(moved.allocation_id ?? ""), await tasks(second)];
+  expect(Date.parse(first?.FinishedAt ?? "")).toBeLessThanOrEqual(Date.parse(next?.StartedAt ?? ""));
+  expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="policy"}')).toBe(1);
+  for (const stays of [patient, indifferent]) expect(await running(stays.id ?? "")).toMatchObject([{ ID: stays.allocation_id }]);
+
+  const explained = await eventually(async () => {
+    const { stdout } = await runCli(["cluster", "explain", id], cluster.environment(1));
+    expect(stdout).toContain("\n  moved     away from node-3: the node broke the policy for ");
+    return stdout;
+  });
+  expect(explained).toMatch(/ s: max_price_per_gb: \$0\.5\/GB > \$0\.0025\/GB\n/);
+  expect(explained).toContain("  replay    the same bytes\n");
+  expect(explained).toMatch(/\n1\. node-2: eligible/);
+  for (const { id: each } of [moved, patient, indifferent]) await (clients[1] as WorkloadClient).stop(each ?? "", 60_000);
+  await sidecar?.stop();
+  priceOfNode3("0.001");
+  await sidecar?.start();
+  await sidecar?.waitReady();
+  await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
 }, TEST_MS);
 
 test("a node cut off for a while, and back: overlap has a second copy, shown as such, and then one; exclusive stays where it is", async () => {

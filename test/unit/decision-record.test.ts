@@ -73,6 +73,20 @@ test("the record holds policies, rules, limits, each verdict, each term, the ord
   expect(made.candidates[0]?.facts).toMatchObject({ node: "node-1", beaconHash: nodes[0]?.beacon?.hash, stateHash: nodes[0]?.state?.hash });
 });
 
+test("why a workload had to move is signed with the decision that moves it, decides nothing, and replays", async () => {
+  const move = { from: "node-9", cause: "policy", broken: ["max_latency_ms: 120 ms > 100 ms"], brokenForMs: 61_000 };
+  for (const reason of [move, { from: "node-9", cause: "failed", broken: [] }]) {
+    const made = await decideOver([candidate(1), candidate(2)], { spawn: evaluator() }, { job: "web", move: reason });
+    const { id, document, signed } = sealDecision(made, by, identity(1), keys);
+    expect(openDecision(id, Buffer.from(document), keys)).toMatchObject({ ok: true, signed: { record: { move: reason } } });
+    expect(await replay(signed.record)).toMatchObject({ ok: true, same: true });
+    const { move: kept, ...rest } = signed.record;
+    expect(kept).toEqual(reason);
+    const without = await decideOver([candidate(1), candidate(2)], { spawn: evaluator() }, { job: "web" });
+    expect(recordOf(without, by)).toEqual(rest);
+  }
+});
+
 describe("sealed, under its own ID", () => {
   const sealed = async () => sealDecision(await decideOver([candidate(1), bareCandidate(2)], { spawn: evaluator() }), by, identity(1), keys);
   const bytes = (text: string) => Buffer.from(text);

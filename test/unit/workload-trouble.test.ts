@@ -1,7 +1,7 @@
 /** Whether a workload has to move: each cause, the waiting that keeps an exclusive one single, and the end of trying. */
 import type { Placed } from "../../src/sidecar/job-meta.js";
 import type { JobAllocation } from "../../src/sidecar/nomad-jobs.js";
-import { LASTING_MS, MAX_MOVES, type Situation, verdictOf } from "../../src/sidecar/placement/trouble.js";
+import { isUnderWay, LASTING_MS, MAX_MOVES, type Situation, verdictOf } from "../../src/sidecar/placement/trouble.js";
 
 const NOW_MS = 1_000_000_000;
 const placed: Placed = { node: "node-1", atMs: NOW_MS - 3_600_000, moves: 0, tried: [], stopAfterMs: 30_000 };
@@ -9,7 +9,7 @@ const allocation = (clientStatus: string): JobAllocation => ({
   id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", jobVersion: 0, clientStatus, desiredStatus: "run", createdAtMs: NOW_MS - 60_000, modifiedAtMs: NOW_MS - 1_000, tasks: new Map(),
 });
 const verdict = (more: Partial<Situation> = {}) =>
-  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
+  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", breaksPolicy: false, nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
 
 test.each<[string, Partial<Situation>]>([
   ["it runs", {}],
@@ -26,6 +26,7 @@ test.each<[string, Partial<Situation>, string]>([
   ["its client says that it failed", { allocations: [allocation("failed"), allocation("running")] }, "failed"],
   ["its client says that it was stopped there, as by a drain", { allocations: [allocation("complete")] }, "stopped"],
   ["Nomad makes no allocation", { allocations: [] }, "unplaced"],
+  ["its node breaks its policy", { breaksPolicy: true }, "policy"],
   ["its node left Consul, and Nomad can end the old copy", { consul: "left" }, "node-left"],
 ])("now, and after the old copy, if there is one: %s", (_, more, cause) => {
   expect(verdict(more)).toEqual({ state: "move", cause, apart: false, movesBefore: 0 });
@@ -60,4 +61,21 @@ test("moves are further and further apart, and end after a few, for good; a copy
   expect(after(MAX_MOVES, 365 * 24 * 3_600_000)).toEqual({ state: "stuck", cause: "failed" });
   expect(after(MAX_MOVES, 3_600_000, LASTING_MS)).toMatchObject({ state: "move", movesBefore: 0 });
   expect(verdict({ consul: "failed", allowOverlap: true, placed: { ...placed, moves: MAX_MOVES } })).toMatchObject({ state: "stuck" });
+});
+
+test("for a policy's sake only what runs is moved, on a node that is alive, and once in five minutes", () => {
+  const broken = (more: Partial<Situation>) => verdict({ breaksPolicy: true, ...more });
+  expect(broken({ allocations: [allocation("pending")] })).toEqual({ state: "fine" });
+  expect(broken({ allocations: [allocation("failed")] })).toMatchObject({ cause: "failed" });
+  expect(broken({ consul: "failed" })).toEqual({ state: "wait", cause: "node-failed" });
+  const moved = (msAgo: number) => broken({ allocations: [{ ...allocation("running"), createdAtMs: NOW_MS - msAgo }], placed: { ...placed, moves: 1, atMs: NOW_MS - msAgo } });
+  expect(moved(LASTING_MS - 1)).toEqual({ state: "wait", cause: "policy" });
+  expect(moved(LASTING_MS)).toEqual({ state: "move", cause: "policy", apart: false, movesBefore: 0 });
+});
+
+test("a move is under way until the new copy runs, or for a minute", () => {
+  const moved = { ...placed, moves: 1, atMs: NOW_MS - 59_999 };
+  const underWay = (more: Partial<Situation>) => isUnderWay({ placed: moved, allocations: [allocation("pending")], nowMs: NOW_MS, ...more });
+  expect([underWay({}), underWay({ allocations: [] })]).toEqual([true, true]);
+  expect([underWay({ allocations: [allocation("running")] }), underWay({ placed: { ...moved, atMs: NOW_MS - 60_000 } }), underWay({ placed: { ...moved, moves: 0 } })]).toEqual([false, false, false]);
 });

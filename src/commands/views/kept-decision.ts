@@ -1,10 +1,11 @@
 /** A kept decision, as `cluster explain` and `policy replay` show it: who decided, by what, and each node's whole reason. */
 import { isBelieved, type NodeView } from "../../beacon/node-view.js";
-import type { Decision, Ranked } from "../../policy/decide.js";
+import type { Decision, MoveReason, Ranked } from "../../policy/decide.js";
 import { chosenOf, type DecisionRecord } from "../../policy/decision-record.js";
 import type { RuleResult, TermResult, Verdict } from "../../policy/evaluator.js";
 import type { Replay } from "../../policy/replay.js";
 import { failureText, limitText, valueText } from "../../policy/wording.js";
+import type { MoveCause } from "../../sidecar/workload-moves.js";
 import type { KeptDecision } from "../reading/kept-decision.js";
 import { printable } from "./printable.js";
 import { rankedNodes } from "./ranking.js";
@@ -18,6 +19,7 @@ export function keptDecisionText(kept: KeptDecision, replayed: Replay, signer: N
   const head = [
     `Decision ${kept.id}`,
     `  decided   ${new Date(record.decidedAtMs).toISOString()} by ${printable(record.node)} in ${printable(record.datacenter)}${record.job === undefined ? "" : `, for job ${printable(record.job)}`}`,
+    ...(record.move === undefined ? [] : [`  moved     ${printable(moveText(record.move))}`]),
     `  signed    by key ${kept.signed.key.hex}: ${signerText(signerOf(kept, signer), record.node)}`,
     ...record.policies.map(({ role, name, mode, hash }) => `  policy    ${printable(name)} (${role}'s, ${mode}), sha256 ${hash}`),
     `  verdict   ${String(counts.eligible)} eligible, ${String(counts.violating)} violating, ${String(counts.excluded)} excluded; ${printable(chosenOf(record)?.facts.node ?? "nobody")} is first`,
@@ -25,6 +27,17 @@ export function keptDecisionText(kept: KeptDecision, replayed: Replay, signer: N
   ];
   const rest = record.rest === undefined ? [] : ["", `Of ${String(counts.eligible + counts.violating + counts.excluded - record.candidates.length)} more nodes the record has no reasons: it had no room.`];
   return [...head, ...(replayed.ok ? reasonLines(replayed.decision) : verdictLines(record)), ...rest].join("\n");
+}
+
+/** Why the workload had to go from where it was. */
+const CAUSE: Readonly<Record<string, string>> = {
+  failed: "it failed there", stopped: "it was stopped there", unplaced: "Nomad had no allocation for it", "node-left": "the node left Consul",
+  "node-failed": "the node failed, by Consul's word", policy: "the node broke the policy",
+} satisfies Record<MoveCause, string>;
+
+function moveText({ from, cause, broken, brokenForMs }: MoveReason): string {
+  const rules = broken.length === 0 ? "" : `: ${broken.join("; ")}`;
+  return `away from ${from}: ${CAUSE[cause] ?? cause}${brokenForMs === undefined ? "" : ` for ${(brokenForMs / 1_000).toFixed(1)} s`}${rules}`;
 }
 
 /** For --json; `document` is what lies in KV, and what `policy replay` takes. */
@@ -39,6 +52,7 @@ export function keptDecisionDocument(kept: KeptDecision, replayed: Replay, signe
     decidedAtMs: record.decidedAtMs,
     datacenter: record.datacenter,
     job: record.job ?? null,
+    move: record.move === undefined ? null : { from: record.move.from, cause: record.move.cause, broken: record.move.broken, brokenForMs: record.move.brokenForMs ?? null },
     policies: record.policies.map(({ role, name, mode, hash }) => ({ role, name, mode, hash })),
     counts: record.counts,
     chosen: chosenOf(record)?.facts.node ?? null,

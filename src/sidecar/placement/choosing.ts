@@ -4,7 +4,7 @@
  */
 import { isBelieved, type NodeView } from "../../beacon/node-view.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
-import type { DecideInput, Decision, Policies } from "../../policy/decide.js";
+import type { DecideInput, Decision, PlacementRequest, Policies } from "../../policy/decide.js";
 import type { Evaluator } from "../../policy/evaluator.js";
 import { NoMatchError, requireMatch } from "../../policy/no-match.js";
 import { type OpenedPolicy, openPolicy } from "../../policy/open-policy.js";
@@ -47,12 +47,12 @@ export class Choosing {
   constructor(private readonly deps: ChoosingDeps) {}
 
   /** Rejects with PlacementError `no-match` or `invalid`, with NomadError and with ConsulError. `most` bounds the candidates. */
-  async choose(job: string, driver: Driver, policy: Uint8Array | undefined, most: number, budget: Budget): Promise<Chosen> {
+  async choose(request: PlacementRequest, driver: Driver, policy: Uint8Array | undefined, most: number, budget: Budget): Promise<Chosen> {
     const { nodes, nomadNodes, recheck, decisions } = this.deps;
     const [views, eligible] = await Promise.all([nodes(budget.signal), nomadNodes.eligible(budget)]);
     const among = new Set(views.filter((view) => whyNot(view, driver, eligible) === undefined).map(({ name }) => name));
     if (among.size === 0) throw new PlacementError("no-match", `nobody can be chosen: ${views.length === 0 ? "no node is known yet" : whyNobody(views, driver, eligible)}`);
-    const { id, decision, sealed } = await this.#decide({ nodes: views, among, request: { job } }, policy, budget.signal);
+    const { id, decision, sealed } = await this.#decide({ nodes: views, among, request }, policy, budget.signal);
     const byName = new Map(views.map((view) => [view.name, view]));
     return {
       decisionId: id,

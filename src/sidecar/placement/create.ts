@@ -23,6 +23,7 @@ import { Mover } from "./mover.js";
 import { MoverLock } from "./mover-lock.js";
 import { NomadNodes } from "./nomad-nodes.js";
 import { Placer } from "./placer.js";
+import { PolicyWatch } from "./policy-watch.js";
 import { Recheck } from "./recheck.js";
 import { DRIVERS } from "./reference.js";
 import { WorkloadCalls } from "./workload-calls.js";
@@ -56,9 +57,9 @@ export function createPlacement({ settings, nomad, consul, keys, decisions, self
   const nodes = () => view.list();
   const nowMs = () => clock.nowMs();
   const nomadNodes = new NomadNodes(nomad);
+  const servicesOf = (names: readonly string[], options: { signal: AbortSignal }) => serviceNodes(consul, names, options);
   const choosing = new Choosing({
-    nodes, nomadNodes, decisions, wasm, clusterPolicy, nowMs,
-    servicesOf: (names, options) => serviceNodes(consul, names, options),
+    nodes, nomadNodes, decisions, wasm, clusterPolicy, nowMs, servicesOf,
     recheck: new Recheck(consul, keys, clock),
   });
   const locks = new JobLocks(consul, clock, () => self()?.datacenter ?? "");
@@ -66,6 +67,7 @@ export function createPlacement({ settings, nomad, consul, keys, decisions, self
   const mover = settings.placer
     ? new Mover({
         nomad, consul, choosing, locks, clock, random, logger, observer,
+        policies: new PolicyWatch({ nodes, servicesOf, clusterPolicy, wasm, clock, logger }),
         lock: new MoverLock({ consul, clock, self }),
         health: new HealthLog({ dependency: "placement", logger, clock }),
         nomadDownAfterMs: settings.nomadDownAfterMs,

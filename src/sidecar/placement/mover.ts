@@ -20,12 +20,14 @@ import { movedJob } from "./job.js";
 import type { MoverLock } from "./mover-lock.js";
 import { readReference } from "./reference.js";
 import { registerFrom } from "./registering.js";
-import { type NodeLife, type Verdict, verdictOf } from "./trouble.js";
+import type { PolicyWatch } from "./policy-watch.js";
+import { isUnderWay, type NodeLife, type Verdict, verdictOf } from "./trouble.js";
 
 export interface MoverDeps {
   nomad: NomadJobs;
   consul: Pick<ConsulApi, "serviceInstances" | "nodes">;
   choosing: Choosing;
+  policies: PolicyWatch;
   locks: JobLocks;
   lock: MoverLock;
   clock: Clock;
@@ -75,25 +77,32 @@ export class Mover {
       }
       await clock.sleep(LOOK_MS, signal);
     }
+    this.deps.policies.forget();
     await lock.leave(AbortSignal.timeout(2_000)).catch(() => {}); // else its session ends by itself
   }
 
   async #look(signal: AbortSignal): Promise<void> {
     const budget = this.#budget(signal);
-    const { nomad, clock } = this.deps;
+    const { nomad, policies, clock } = this.deps;
     const [jobs, allocations, lives] = await Promise.all([nomad.jobs(JOB_PREFIX, budget), nomad.allocationsOf(JOB_PREFIX, budget), this.#lives(budget)]);
     const byJob = new Map<string, JobAllocation[]>();
     for (const allocation of allocations) byJob.set(allocation.jobId, [...(byJob.get(allocation.jobId) ?? []), allocation]);
+    const placed = jobs.flatMap(({ id, meta, stopped }) => (stopped ? [] : [{ id, meta: readMeta(meta) }]));
+    const isNewWord = await policies.look(placed.flatMap(({ meta }) => (meta?.placed === undefined ? [] : [meta.policy])), budget.signal);
     const found: Trouble[] = [];
     for (const job of jobs) {
       const trouble = await this.#judge(job, byJob.get(job.id) ?? [], lives, budget);
       if (trouble !== undefined) found.push(trouble);
     }
-    const moving = new Set(found.filter(({ verdict }) => verdict.state === "move").map(({ job }) => job.id));
+    const nowMs = clock.nowMs();
+    const isOneUnderWay = placed.some(({ id, meta }) => meta?.placed !== undefined && isUnderWay({ placed: meta.placed, allocations: newestVersion(byJob.get(id) ?? []), nowMs }));
+    const toMove = found.flatMap(({ job: { id }, verdict }) => (verdict.state === "move" ? [{ id, runs: verdict.cause === "policy" }] : []));
+    const moving = new Set(toMove.map(({ id }) => id));
     for (const id of this.#homeless.keys()) if (!moving.has(id)) this.#homeless.delete(id);
-    for (const id of moving) {
-      const homeless = this.#homeless.get(id);
-      if (homeless !== undefined && clock.monoMs() < homeless.untilMs) continue;
+    const ready = toMove.filter(({ id }) => !this.#isWaiting(id));
+    // What runs is moved one at a time, each time on a new word of the policies, and after what does not run.
+    const running = isNewWord && !isOneUnderWay ? ready.filter(({ runs }) => runs).slice(0, 1) : [];
+    for (const { id } of [...ready.filter(({ runs }) => !runs), ...running]) {
       if (await this.#move(id, lives, signal)) this.#homeless.delete(id);
       else this.#waitFor(id);
     }
@@ -104,12 +113,12 @@ export class Mover {
     const meta = readMeta(job.meta);
     if (job.stopped || meta?.placed === undefined) return undefined;
     const { placed, source } = meta;
-    const version = Math.max(...all.map(({ jobVersion }) => jobVersion));
-    const allocations = all.filter(({ jobVersion }) => jobVersion === version);
+    const allocations = newestVersion(all);
     const consul = lives(placed.node);
     const nomadDownForMs = consul === "alive" ? undefined : await this.#downFor(allocations[0]?.nodeId, budget);
-    const { nomadDownAfterMs, clock } = this.deps;
-    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
+    const { nomadDownAfterMs, policies, clock } = this.deps;
+    const breaksPolicy = policies.of(meta.policy)?.of(placed.node) !== undefined;
+    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, breaksPolicy, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
     return verdict.state === "fine" ? undefined : { job, meta: { ...meta, placed }, verdict };
   }
 
@@ -118,7 +127,7 @@ export class Mover {
    * False: no node was found for it.
    */
   async #move(jobId: string, lives: (node: string) => NodeLife, signal: AbortSignal): Promise<boolean> {
-    const { nomad, choosing, lock, locks, clock, logger, observer } = this.deps;
+    const { nomad, choosing, policies, lock, locks, clock, logger, observer } = this.deps;
     const budget = this.#budget(signal);
     const standing = await nomad.document(jobId, budget);
     if (standing === null) return true;
@@ -127,9 +136,11 @@ export class Mover {
     if (trouble?.verdict.state !== "move") return true;
     const { meta: { placed, source, policy }, verdict } = trouble;
     const tried = [...(verdict.movesBefore === 0 ? [] : placed.tried), placed.node];
+    const breaks = verdict.cause === "policy" ? policies.of(policy) : undefined;
+    const move = { from: placed.node, cause: verdict.cause, broken: [], ...breaks?.of(placed.node) };
     try {
-      const chosen = await choosing.choose(jobId, readReference(source.imageRef).driver, policy, MAX_CANDIDATES, budget);
-      for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !tried.includes(name))) {
+      const chosen = await choosing.choose({ job: jobId, move }, readReference(source.imageRef).driver, policy, MAX_CANDIDATES, budget);
+      for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !tried.includes(name) && (breaks?.isSteady(name) ?? true))) {
         const why = await problem(budget);
         if (why !== undefined) {
           logger.info({ job: jobId, node: node.name, reason: why }, "node passed over");
@@ -142,7 +153,7 @@ export class Mover {
         if (!(await lock.stillHeld(signal))) return true;
         if ((await registerFrom(standing.job.modifyIndex, job, { nomad, locks }, budget)) === undefined) return true; // the next look has what became of it
         observer.moved(verdict.cause);
-        logger.warn({ job: jobId, from: placed.node, to: node.name, cause: verdict.cause, generation: source.generation + 1, decision: chosen.decisionId }, "workload moved");
+        logger.warn({ job: jobId, ...move, to: node.name, generation: source.generation + 1, decision: chosen.decisionId }, "workload moved");
         return true;
       }
     } catch (error) {
@@ -151,6 +162,12 @@ export class Mover {
     }
     if (!this.#homeless.has(jobId)) logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
     return false;
+  }
+
+  /** No node was found for it a moment ago. */
+  #isWaiting(jobId: string): boolean {
+    const homeless = this.#homeless.get(jobId);
+    return homeless !== undefined && this.deps.clock.monoMs() < homeless.untilMs;
   }
 
   #waitFor(jobId: string): void {
@@ -182,6 +199,7 @@ export class Mover {
   }
 
   #forget(): void {
+    this.deps.policies.forget();
     this.#downSince.clear();
     this.#homeless.clear();
     this.#stuck = new Set();
@@ -201,4 +219,9 @@ export class Mover {
     const endMs = this.deps.clock.monoMs() + BUDGET_MS;
     return { signal: AbortSignal.any([signal, AbortSignal.timeout(BUDGET_MS)]), leftMs: () => Math.max(0, endMs - this.deps.clock.monoMs()) };
   }
+}
+
+function newestVersion(allocations: readonly JobAllocation[]): JobAllocation[] {
+  const version = Math.max(...allocations.map(({ jobVersion }) => jobVersion));
+  return allocations.filter(({ jobVersion }) => jobVersion === version);
 }

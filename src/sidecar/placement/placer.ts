@@ -85,7 +85,7 @@ export class Placer {
   async #place(placing: Placing, budget: Budget): Promise<Spawned> {
     const { order, reference, jobId, passedOver } = placing;
     const { nomad, choosing, logger } = this.deps;
-    const chosen = await choosing.choose(jobId, reference.driver, order.policy, MAX_ATTEMPTS + passedOver.length, budget);
+    const chosen = await choosing.choose({ job: jobId }, reference.driver, order.policy, MAX_ATTEMPTS + passedOver.length, budget);
     const before = new Set(passedOver.map(({ node }) => node));
     for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !before.has(name))) {
       const pass = (reason: string): void => {

@@ -5,6 +5,7 @@
  *   its node left Consul, Nomad still has it                → now: Nomad ends the old copy first
  *   its node is dead: Consul calls its agent failed         → overlap allowed: now
  *     exclusive: when Nomad calls the node down too and the old client, if it lives, must have ended its copy
+ *   it runs, and its node breaks its policy for too long    → now: Nomad ends the old copy first, but at most every 5 minutes
  *
  * A quiet sidecar is not a dead node, and a dead Nomad agent is not a dead workload: neither moves anything.
  */
@@ -21,6 +22,8 @@ export interface Situation {
   /** Of the job's present version, newest first. */
   allocations: readonly JobAllocation[];
   consul: NodeLife;
+  /** Its node has broken its policy for longer than the policy's grace (policy-breaks.ts). */
+  breaksPolicy: boolean;
   /** For how long, at least, Nomad has called the node down; undefined: it does not. */
   nomadDownForMs: number | undefined;
   nowMs: number;
@@ -37,6 +40,8 @@ export const LASTING_MS = 300_000;
 /** Whoever registered it is still looking at it, or Nomad's scheduler is at work. */
 const SETTLE_MS = 3_000;
 const UNPLACED_MS = 10_000;
+/** After that it is no reason for others to stay where they are. */
+const UNDER_WAY_MS = 60_000;
 const FIRST_BACKOFF_MS = 1_000;
 /** The kill timeout of the templates (5 s), and how coarsely a client looks at its clock. */
 const STOPPED_WITHIN_MS = 7_000;
@@ -48,8 +53,9 @@ export function verdictOf(situation: Situation): Verdict {
   const movesBefore = lastedMs(situation) >= LASTING_MS ? 0 : placed.moves;
   if (movesBefore >= MAX_MOVES) return { state: "stuck", cause };
   const move = { state: "move", cause, movesBefore } as const;
+  if (cause === "policy" && placed.moves > 0 && nowMs - placed.atMs < LASTING_MS) return { state: "wait", cause };
   if (nowMs - placed.atMs < (movesBefore === 0 ? SETTLE_MS : FIRST_BACKOFF_MS * 2 ** movesBefore)) return { state: "wait", cause };
-  if (cause === "failed" || cause === "stopped" || cause === "unplaced" || allowOverlap) return { ...move, apart: allowOverlap };
+  if (cause === "failed" || cause === "stopped" || cause === "unplaced" || cause === "policy" || allowOverlap) return { ...move, apart: allowOverlap };
   if (nomadDownForMs === undefined) return cause === "node-left" ? { ...move, apart: false } : { state: "wait", cause };
   const silentForMs = nomadDownForMs + nomadDownAfterMs;
   return silentForMs < placed.stopAfterMs + STOPPED_WITHIN_MS ? { state: "wait", cause } : { ...move, apart: true };
@@ -62,11 +68,16 @@ function lastedMs({ allocations: [newest], nowMs }: Situation): number {
   return (isOver ? newest.modifiedAtMs : nowMs) - newest.createdAtMs;
 }
 
-function causeOf({ placed, allocations, consul, nowMs }: Situation): MoveCause | undefined {
+/** Moved a moment ago, and the new copy does not run yet. */
+export function isUnderWay({ placed, allocations: [newest], nowMs }: Pick<Situation, "placed" | "allocations" | "nowMs">): boolean {
+  return placed.moves > 0 && nowMs - placed.atMs < UNDER_WAY_MS && newest?.clientStatus !== "running";
+}
+
+function causeOf({ placed, allocations, consul, breaksPolicy, nowMs }: Situation): MoveCause | undefined {
   const [newest] = allocations;
   if (newest === undefined) return nowMs - placed.atMs > UNPLACED_MS ? "unplaced" : undefined;
   if (newest.clientStatus === "failed") return "failed";
   if (newest.clientStatus === "complete") return "stopped";
-  if (consul === "alive") return undefined;
+  if (consul === "alive") return breaksPolicy && newest.clientStatus === "running" ? "policy" : undefined;
   return consul === "left" ? "node-left" : "node-failed";
 }
