@@ -156,12 +156,14 @@ export const VERSION_2 = {
   },
   grace_s: seconds("How long a running workload may be on a node that breaks a rule, in enforce, before it is moved. Default: 60."),
   rebalance: {
-    kind: "object", help: "When a running workload may move. Absent: never.",
+    kind: "object", help: "When a running workload may move to a better node. Absent: never.",
     fields: {
       min_gain: { kind: "number", unit: "a score", min: 0, max: 1, required: true, help: "How much better another node must score." },
       hold_s: { ...seconds("How long it must have been better without a break. Default: 300.") },
       cooldown_s: { ...seconds("Least time between two moves of one workload. Default: 3600.") },
-      max_parallel: { ...count("How many workloads may move at once. Default: 1."), min: 1, max: 1_000 },
+      max_parallel: { ...count("How many moved workloads may not run yet when one more moves. Default: 1."), min: 1, max: 1_000 },
+      min_saving_usd: { kind: "number", unit: "US dollars", min: 0, help: "How much less rules.budget.expected_gb must cost there. Absent: cost alone decides nothing." },
+      dry_run: flag("The mover only logs what it would move. Default: true."),
     },
   },
 } as const;

@@ -40,7 +40,7 @@ export function policyOfV2(file: FileV2): Policy {
     ...(spread === undefined ? {} : { spread: { ...copies(spread), ...units("max", spread.max, 1) } }),
     scoring: scoringOf(file.scoring ?? {}),
     graceMs: file.grace_s === undefined ? DEFAULT_GRACE_MS : Math.round(file.grace_s * 1_000),
-    ...(file.rebalance === undefined ? {} : { rebalance: rebalanceOf(file.rebalance) }),
+    ...(file.rebalance === undefined ? {} : { rebalance: rebalanceOf(file.rebalance, budget?.expected_gb) }),
   };
 }
 
@@ -61,6 +61,7 @@ export function contradictionsIn(file: FileV2): Problem[] {
     if (preference === "near_link" && (links ?? []).length === 0) problems.push({ path: "scoring.prefer", message: "near_link needs rules.links" });
     if (preference === "few_copies" && spread === undefined) problems.push({ path: "scoring.prefer", message: "few_copies needs rules.spread" });
   }
+  if (file.rebalance?.min_saving_usd !== undefined && file.rules?.budget === undefined) problems.push({ path: "rebalance.min_saving_usd", message: "needs rules.budget, which says for how much traffic" });
   return problems;
 }
 
@@ -95,8 +96,9 @@ function scoringOf(scoring: NonNullable<FileV2["scoring"]>): Scoring {
   return { weights, ranges, mean: true, prefer: scoring.prefer ?? [], decimals: scoring.decimals ?? 6 };
 }
 
-function rebalanceOf({ min_gain, hold_s = 300, cooldown_s = 3_600, max_parallel = 1 }: NonNullable<FileV2["rebalance"]>): Rebalance {
-  return { minGainPpm: Math.round(min_gain * MICRO), holdMs: Math.round(hold_s * 1_000), cooldownMs: Math.round(cooldown_s * 1_000), maxParallel: max_parallel };
+function rebalanceOf({ min_gain, hold_s = 300, cooldown_s = 3_600, max_parallel = 1, min_saving_usd, dry_run = true }: NonNullable<FileV2["rebalance"]>, expectedGb: number | undefined): Rebalance {
+  const saving = min_saving_usd === undefined || expectedGb === undefined ? {} : { minSaving: { microUsd: Math.round(min_saving_usd * MICRO), expectedGb } };
+  return { minGainPpm: Math.round(min_gain * MICRO), holdMs: Math.round(hold_s * 1_000), cooldownMs: Math.round(cooldown_s * 1_000), maxParallel: max_parallel, ...saving, dryRun: dry_run };
 }
 
 function range<K extends TermName>(term: K, given: Range | undefined, factor: number): Partial<Record<TermName, Range>> {

@@ -56,6 +56,9 @@ export interface Rebalance {
   holdMs: number;
   cooldownMs: number;
   maxParallel: number;
+  /** For `expectedGb` of traffic. */
+  minSaving?: { microUsd: number; expectedGb: number };
+  dryRun: boolean;
 }
 
 /** Where a policy does not say its own. */

@@ -1,7 +1,7 @@
 /** What the mover of workloads tells: placement/mover.ts moves, metrics.ts counts. */
 
-/** Its copy failed or was stopped there, it never came to run, its node left Consul, Consul calls the node failed, or it breaks a policy. */
-export const MOVE_CAUSES = ["failed", "stopped", "unplaced", "node-left", "node-failed", "policy"] as const;
+/** Its copy failed or was stopped there, it never came to run, its node left Consul, Consul calls the node failed, it breaks a policy, or another is better by one. */
+export const MOVE_CAUSES = ["failed", "stopped", "unplaced", "node-left", "node-failed", "policy", "rebalance"] as const;
 export type MoveCause = (typeof MOVE_CAUSES)[number];
 
 /** Workloads that should move and do not: `moved-too-often` is left where it is until a person looks. */

@@ -100,14 +100,17 @@ test("a workload that fails where it runs goes to the next best; its node is ali
   await (clients[1] as WorkloadClient).stop(id ?? "", 60_000);
 }, TEST_MS);
 
-test("a workload on a node that breaks its policy for longer than its grace is moved, the old copy ends first, and explain says why", async () => {
+test("a workload on a node that breaks its policy for longer than its grace is moved, the old copy ends first, and explain says why; a better node by rebalance is another reason", async () => {
   await moverIs("node-2");
   const limited = (grace: object) => Buffer.from(JSON.stringify({ ...(JSON.parse(policy.toString()) as object), rules: { max_price_per_gb: 0.0025 }, ...grace }));
   const moved = await spawn({ policy: limited({ grace_s: 2 }) });
   const patient = await spawn({ policy: limited({ grace_s: 86_400 }) });
   const indifferent = await spawn({});
+  const rebalance = (more: object) => Buffer.from(JSON.stringify({ ...(JSON.parse(policy.toString()) as object), rebalance: { min_gain: 0.5, hold_s: 2, cooldown_s: 0, ...more } }));
+  const improved = await spawn({ policy: rebalance({ dry_run: false }) });
+  const planned = await spawn({ policy: rebalance({}) });
   const id = moved.id ?? "";
-  expect([moved.node, patient.node, indifferent.node]).toEqual(["node-3", "node-3", "node-3"]);
+  expect([moved, patient, indifferent, improved, planned].map((each) => each.node)).toEqual(Array(5).fill("node-3"));
   const { sidecar } = node(2);
   await sidecar?.stop();
   priceOfNode3("0.5");
@@ -115,23 +118,30 @@ test("a workload on a node that breaks its policy for longer than its grace is m
   await sidecar?.waitReady();
   await eventually(async () => expect(await running(id)).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
 
+  await eventually(async () => expect(await running(improved.id ?? "")).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
+  await eventually(() => expect(readFileSync(node(1).sidecar?.logFile ?? "", "utf8")).toMatch(new RegExp(`"job":"${planned.id ?? ""}","from":"node-3","to":"node-2","gain":1.*dry run`)));
+
   type Times = { ID: string; TaskStates: Record<string, { StartedAt: string; FinishedAt: string }> };
   const tasks = async (allocation: string) => Object.values((await nomad<Times>(`/v1/allocation/${allocation}`)).TaskStates);
   const [{ ID: second = "" } = {}] = await running(id);
   const [[first], [next]] = [await tasks(moved.allocation_id ?? ""), await tasks(second)];
   expect(Date.parse(first?.FinishedAt ?? "")).toBeLessThanOrEqual(Date.parse(next?.StartedAt ?? ""));
   expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="policy"}')).toBe(1);
-  for (const stays of [patient, indifferent]) expect(await running(stays.id ?? "")).toMatchObject([{ ID: stays.allocation_id }]);
+  expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="rebalance"}')).toBe(1);
+  for (const stays of [patient, indifferent, planned]) expect(await running(stays.id ?? "")).toMatchObject([{ ID: stays.allocation_id }]);
 
-  const explained = await eventually(async () => {
-    const { stdout } = await runCli(["cluster", "explain", id], cluster.environment(1));
-    expect(stdout).toContain("\n  moved     away from node-3: the node broke the policy for ");
+  // By the states that the nodes sign, which come after the move.
+  const explain = async (job: string, why: string) => eventually(async () => {
+    const { stdout } = await runCli(["cluster", "explain", job], cluster.environment(1));
+    expect(stdout).toContain(`\n  moved     away from node-3: ${why}`);
     return stdout;
   });
+  await explain(improved.id ?? "", "another node was better");
+  const explained = await explain(id, "the node broke the policy for ");
   expect(explained).toMatch(/ s: max_price_per_gb: \$0\.5\/GB > \$0\.0025\/GB\n/);
   expect(explained).toContain("  replay    the same bytes\n");
   expect(explained).toMatch(/\n1\. node-2: eligible/);
-  for (const { id: each } of [moved, patient, indifferent]) await (clients[1] as WorkloadClient).stop(each ?? "", 60_000);
+  for (const { id: each } of [moved, patient, indifferent, improved, planned]) await (clients[1] as WorkloadClient).stop(each ?? "", 60_000);
   await sidecar?.stop();
   priceOfNode3("0.001");
   await sidecar?.start();

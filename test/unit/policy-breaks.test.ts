@@ -1,6 +1,6 @@
 /** When a node counts as breaking a policy for what runs there: after its grace, without a break in between, and only by what is known. */
 import type { NodeView } from "../../src/beacon/node-view.js";
-import type { Policies } from "../../src/policy/decide.js";
+import { decide, type Policies } from "../../src/policy/decide.js";
 import { PolicyBreaks } from "../../src/sidecar/placement/policy-breaks.js";
 import { evaluator } from "../harness/candidates.js";
 import { bareView, fullView, type ViewSpec } from "../harness/node-views.js";
@@ -16,7 +16,7 @@ function looks(policies: Policies) {
   let monoMs = 0;
   return async (view: NodeView, afterMs = STEP_MS) => {
     monoMs += afterMs;
-    await breaks.look([view, bareView("node-9")], policies, new Map(), { nowMs: NOW_MS, monoMs, maxGapMs: 20_000 });
+    breaks.look(await decide({ nodes: [view, bareView("node-9")], policies, nowMs: NOW_MS }), { monoMs, maxGapMs: 20_000 });
     return breaks;
   };
 }

@@ -9,7 +9,7 @@ const allocation = (clientStatus: string): JobAllocation => ({
   id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", jobVersion: 0, clientStatus, desiredStatus: "run", createdAtMs: NOW_MS - 60_000, modifiedAtMs: NOW_MS - 1_000, tasks: new Map(),
 });
 const verdict = (more: Partial<Situation> = {}) =>
-  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", breaksPolicy: false, nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
+  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", breaksPolicy: false, betterAfterMs: undefined, nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
 
 test.each<[string, Partial<Situation>]>([
   ["it runs", {}],
@@ -71,6 +71,17 @@ test("for a policy's sake only what runs is moved, on a node that is alive, and 
   const moved = (msAgo: number) => broken({ allocations: [{ ...allocation("running"), createdAtMs: NOW_MS - msAgo }], placed: { ...placed, moves: 1, atMs: NOW_MS - msAgo } });
   expect(moved(LASTING_MS - 1)).toEqual({ state: "wait", cause: "policy" });
   expect(moved(LASTING_MS)).toEqual({ state: "move", cause: "policy", apart: false, movesBefore: 0 });
+});
+
+test("for a better node: what runs, on a node that keeps the policy, after the cool-down, and once in five minutes; it is never stuck for it", () => {
+  const at = (msAgo: number, more: Partial<Situation> = {}, moves = 0) => verdict({ betterAfterMs: 600_000, placed: { ...placed, moves, atMs: NOW_MS - msAgo }, ...more });
+  expect(at(600_000)).toEqual({ state: "move", cause: "rebalance", apart: false, movesBefore: 0 });
+  expect(at(600_000, { allowOverlap: true })).toMatchObject({ apart: true });
+  expect(at(599_999)).toEqual({ state: "wait", cause: "rebalance" });
+  expect(at(LASTING_MS - 1, { betterAfterMs: 0 }, MAX_MOVES)).toEqual({ state: "wait", cause: "rebalance" });
+  expect(at(LASTING_MS, { betterAfterMs: 0 }, MAX_MOVES)).toMatchObject({ state: "move", movesBefore: 0 });
+  expect(at(600_000, { breaksPolicy: true })).toMatchObject({ cause: "policy" });
+  expect(at(600_000, { allocations: [allocation("pending")] })).toEqual({ state: "fine" });
 });
 
 test("a move is under way until the new copy runs, or for a minute", () => {

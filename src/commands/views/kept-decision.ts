@@ -32,7 +32,7 @@ export function keptDecisionText(kept: KeptDecision, replayed: Replay, signer: N
 /** Why the workload had to go from where it was. */
 const CAUSE: Readonly<Record<string, string>> = {
   failed: "it failed there", stopped: "it was stopped there", unplaced: "Nomad had no allocation for it", "node-left": "the node left Consul",
-  "node-failed": "the node failed, by Consul's word", policy: "the node broke the policy",
+  "node-failed": "the node failed, by Consul's word", policy: "the node broke the policy", rebalance: "another node was better, for as long as the policy asks",
 } satisfies Record<MoveCause, string>;
 
 function moveText({ from, cause, broken, brokenForMs }: MoveReason): string {

@@ -12,7 +12,7 @@ import type { HealthLog } from "../health-log.js";
 import { type JobMeta, JOB_PREFIX, type Placed, readMeta } from "../job-meta.js";
 import type { JobAllocation, NomadJob, NomadJobs } from "../nomad-jobs.js";
 import { PlacementError } from "../placement-error.js";
-import type { MoverObserver } from "../workload-moves.js";
+import type { MoveCause, MoverObserver } from "../workload-moves.js";
 import type { Choosing } from "./choosing.js";
 import type { Budget } from "./failures.js";
 import type { JobLocks } from "./job-locks.js";
@@ -20,6 +20,7 @@ import { movedJob } from "./job.js";
 import type { MoverLock } from "./mover-lock.js";
 import { readReference } from "./reference.js";
 import { registerFrom } from "./registering.js";
+import type { PolicyGain } from "./policy-gains.js";
 import type { PolicyWatch } from "./policy-watch.js";
 import { isUnderWay, type NodeLife, type Verdict, verdictOf } from "./trouble.js";
 
@@ -57,7 +58,9 @@ export class Mover {
   /** By Nomad node ID: since when, on the monotonic clock, it has been seen down. */
   readonly #downSince = new Map<string, number>();
   /** By job: for whom no node was found, and until when nobody looks again. */
-  readonly #homeless = new Map<string, { backoff: Backoff; untilMs: number }>();
+  readonly #homeless = new Map<string, { backoff: Backoff; untilMs: number; hasTo: boolean }>();
+  /** By job: from where to where a rebalance would move it. */
+  readonly #planned = new Map<string, string>();
   #stuck: ReadonlySet<string> = new Set();
 
   constructor(private readonly deps: MoverDeps) {}
@@ -95,16 +98,17 @@ export class Mover {
       if (trouble !== undefined) found.push(trouble);
     }
     const nowMs = clock.nowMs();
-    const isOneUnderWay = placed.some(({ id, meta }) => meta?.placed !== undefined && isUnderWay({ placed: meta.placed, allocations: newestVersion(byJob.get(id) ?? []), nowMs }));
-    const toMove = found.flatMap(({ job: { id }, verdict }) => (verdict.state === "move" ? [{ id, runs: verdict.cause === "policy" }] : []));
+    const underWay = placed.filter(({ id, meta }) => meta?.placed !== undefined && isUnderWay({ placed: meta.placed, allocations: newestVersion(byJob.get(id) ?? []), nowMs })).length;
+    const toMove = found.flatMap(({ job: { id }, meta, verdict }) => (verdict.state === "move" ? [{ id, hasTo: verdict.cause !== "rebalance", parallel: this.#parallel(meta, verdict.cause) }] : []));
     const moving = new Set(toMove.map(({ id }) => id));
     for (const id of this.#homeless.keys()) if (!moving.has(id)) this.#homeless.delete(id);
+    for (const id of this.#planned.keys()) if (!byJob.has(id)) this.#planned.delete(id);
     const ready = toMove.filter(({ id }) => !this.#isWaiting(id));
     // What runs is moved one at a time, each time on a new word of the policies, and after what does not run.
-    const running = isNewWord && !isOneUnderWay ? ready.filter(({ runs }) => runs).slice(0, 1) : [];
-    for (const { id } of [...ready.filter(({ runs }) => !runs), ...running]) {
+    const running = isNewWord ? ready.filter(({ parallel }) => underWay < parallel && parallel < Infinity).slice(0, 1) : [];
+    for (const { id, hasTo } of [...ready.filter(({ parallel }) => parallel === Infinity), ...running]) {
       if (await this.#move(id, lives, signal)) this.#homeless.delete(id);
-      else this.#waitFor(id);
+      else this.#waitFor(id, hasTo);
     }
     this.#report(found.filter(({ verdict }) => verdict.state === "stuck"));
   }
@@ -117,8 +121,12 @@ export class Mover {
     const consul = lives(placed.node);
     const nomadDownForMs = consul === "alive" ? undefined : await this.#downFor(allocations[0]?.nodeId, budget);
     const { nomadDownAfterMs, policies, clock } = this.deps;
-    const breaksPolicy = policies.of(meta.policy)?.of(placed.node) !== undefined;
-    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, breaksPolicy, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
+    const standing = policies.of(meta.policy);
+    const breaksPolicy = standing?.breaks.of(placed.node) !== undefined;
+    const better = standing?.gains.of(placed.node);
+    if (better?.rebalance.dryRun === true) this.#plan(job.id, placed.node, better);
+    const betterAfterMs = better?.rebalance.dryRun === false ? better.rebalance.cooldownMs : undefined;
+    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, breaksPolicy, betterAfterMs, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
     return verdict.state === "fine" ? undefined : { job, meta: { ...meta, placed }, verdict };
   }
 
@@ -136,11 +144,14 @@ export class Mover {
     if (trouble?.verdict.state !== "move") return true;
     const { meta: { placed, source, policy }, verdict } = trouble;
     const tried = [...(verdict.movesBefore === 0 ? [] : placed.tried), placed.node];
-    const breaks = verdict.cause === "policy" ? policies.of(policy) : undefined;
+    const now = policies.of(policy);
+    const breaks = verdict.cause === "policy" ? now?.breaks : undefined;
+    const better = verdict.cause === "rebalance" ? now?.gains.of(placed.node)?.to : undefined;
+    const mayTake = (name: string): boolean => !tried.includes(name) && (breaks?.isSteady(name) ?? true) && (better === undefined || better === name);
     const move = { from: placed.node, cause: verdict.cause, broken: [], ...breaks?.of(placed.node) };
     try {
       const chosen = await choosing.choose({ job: jobId, move }, readReference(source.imageRef).driver, policy, MAX_CANDIDATES, budget);
-      for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !tried.includes(name) && (breaks?.isSteady(name) ?? true))) {
+      for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => mayTake(name))) {
         const why = await problem(budget);
         if (why !== undefined) {
           logger.info({ job: jobId, node: node.name, reason: why }, "node passed over");
@@ -160,8 +171,22 @@ export class Mover {
       if (!(error instanceof PlacementError)) throw error;
       logger.debug({ err: error, job: jobId }, "nobody may be chosen");
     }
-    if (!this.#homeless.has(jobId)) logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
+    if (!this.#homeless.has(jobId) && verdict.cause !== "rebalance") logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
     return false;
+  }
+
+  /** How many moves may be under way when this one begins; Infinity: it does not run, and waits for nobody. */
+  #parallel({ policy, placed }: JobMeta & { placed: Placed }, cause: MoveCause): number {
+    if (cause === "rebalance") return this.deps.policies.of(policy)?.gains.of(placed.node)?.rebalance.maxParallel ?? 0;
+    return cause === "policy" ? 1 : Infinity;
+  }
+
+  /** A dry run is told once, and again when it would go elsewhere. */
+  #plan(jobId: string, from: string, { to, gain, savingUsd, heldForMs }: PolicyGain): void {
+    const plan = `${from} ${to}`;
+    if (this.#planned.get(jobId) === plan) return;
+    this.#planned.set(jobId, plan);
+    this.deps.logger.info({ job: jobId, from, to, gain, savingUsd, heldForMs }, "dry run: a rebalance would move this workload");
   }
 
   /** No node was found for it a moment ago. */
@@ -170,10 +195,11 @@ export class Mover {
     return homeless !== undefined && this.deps.clock.monoMs() < homeless.untilMs;
   }
 
-  #waitFor(jobId: string): void {
+  /** `hasTo`: it may not stay where it is, which is what is counted. */
+  #waitFor(jobId: string, hasTo: boolean): void {
     const { random, clock } = this.deps;
     const { backoff } = this.#homeless.get(jobId) ?? { backoff: new Backoff(random, SEARCH) };
-    this.#homeless.set(jobId, { backoff, untilMs: clock.monoMs() + backoff.next() });
+    this.#homeless.set(jobId, { backoff, untilMs: clock.monoMs() + backoff.next(), hasTo });
   }
 
   /** By Consul's word about the node, not about its sidecar. */
@@ -202,13 +228,14 @@ export class Mover {
     this.deps.policies.forget();
     this.#downSince.clear();
     this.#homeless.clear();
+    this.#planned.clear();
     this.#stuck = new Set();
     this.deps.observer.stuck(undefined);
   }
 
   #report(stuck: readonly Trouble[]): void {
     const { logger, observer } = this.deps;
-    observer.stuck({ "moved-too-often": stuck.length, "no-node": this.#homeless.size });
+    observer.stuck({ "moved-too-often": stuck.length, "no-node": [...this.#homeless.values()].filter(({ hasTo }) => hasTo).length });
     for (const { job, meta, verdict } of stuck) {
       if (!this.#stuck.has(job.id)) logger.error({ job: job.id, node: meta.placed.node, moves: meta.placed.moves, ...verdict }, "workload is stuck: it was moved too often, and is left where it is");
     }

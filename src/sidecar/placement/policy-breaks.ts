@@ -3,9 +3,8 @@
  * nothing verified is known at the moment, or of which the value is unknown, does not break a rule for what runs there already,
  * though it may not be chosen. Nor do rules about where further copies go. Not what follows from it (trouble.ts).
  */
-import { isBelieved, type NodeView } from "../../beacon/node-view.js";
-import type { ServiceNodes } from "../../policy/candidates.js";
-import { decide, type Decision, type Policies, type Role } from "../../policy/decide.js";
+import { isBelieved } from "../../beacon/node-view.js";
+import type { Decision, Role } from "../../policy/decide.js";
 import { type RuleResult, STATUS } from "../../policy/evaluator.js";
 import { DEFAULT_GRACE_MS } from "../../policy/policy.js";
 import { type RuleKind, kindOf } from "../../policy/rules.js";
@@ -30,19 +29,18 @@ export class PolicyBreaks {
   #lookedAtMs = -Infinity;
   #longestGraceMs = 0;
 
-  /** Longer than `maxGapMs` after the last look nobody knows what was in between, and every grace begins anew. Rejects with WasmPolicyError. */
-  async look(nodes: readonly NodeView[], policies: Policies, services: ServiceNodes, at: { nowMs: number; monoMs: number; maxGapMs: number }): Promise<void> {
-    if (at.monoMs - this.#lookedAtMs > at.maxGapMs) this.#breaks.clear();
-    const decision = await decide({ nodes, policies, nowMs: at.nowMs, services });
-    this.#lookedAtMs = at.monoMs;
+  /** Longer than `maxGapMs` after the last look nobody knows what was in between, and every grace begins anew. */
+  look(decision: Decision, { monoMs, maxGapMs }: { monoMs: number; maxGapMs: number }): void {
+    if (monoMs - this.#lookedAtMs > maxGapMs) this.#breaks.clear();
+    this.#lookedAtMs = monoMs;
     this.#longestGraceMs = Math.max(...decision.applied.map(graceOf));
     const seen = new Set<string>();
     for (const [index, { node }] of decision.table.candidates.entries()) {
-      if (decision.ranking.statuses[index] === STATUS.excluded) this.#unfitAtMs.set(node, at.monoMs);
+      if (decision.ranking.statuses[index] === STATUS.excluded) this.#unfitAtMs.set(node, monoMs);
       for (const { role, broken, graceMs } of brokenAt(decision, index)) {
         const key = `${role} ${node}`;
         seen.add(key);
-        this.#breaks.set(key, { sinceMs: this.#breaks.get(key)?.sinceMs ?? at.monoMs, graceMs, broken });
+        this.#breaks.set(key, { sinceMs: this.#breaks.get(key)?.sinceMs ?? monoMs, graceMs, broken });
       }
     }
     for (const key of this.#breaks.keys()) if (!seen.has(key)) this.#breaks.delete(key);

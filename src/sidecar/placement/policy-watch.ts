@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import type { Logger } from "pino";
 import type { NodeView } from "../../beacon/node-view.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
-import type { Policies } from "../../policy/decide.js";
+import { decide, type Policies } from "../../policy/decide.js";
 import type { Evaluator } from "../../policy/evaluator.js";
 import { openPolicy } from "../../policy/open-policy.js";
 import { type WasmHostOptions, WasmPolicyError } from "../../policy/wasm-host.js";
@@ -14,6 +14,7 @@ import type { Clock } from "../clock.js";
 import { ConsulError } from "../consul-api.js";
 import { servicesIn } from "../service-nodes.js";
 import { PolicyBreaks } from "./policy-breaks.js";
+import { PolicyGains } from "./policy-gains.js";
 
 const LOOK_MS = 5_000;
 const MAX_GAP_MS = 4 * LOOK_MS;
@@ -32,6 +33,7 @@ interface Watched {
   spawn: Evaluator | undefined;
   policies: Policies;
   breaks: PolicyBreaks;
+  gains: PolicyGains;
 }
 
 export class PolicyWatch {
@@ -52,10 +54,12 @@ export class PolicyWatch {
     const judged = [...this.#watched.values()].filter(({ policies }) => policies.cluster !== undefined || policies.spawn !== undefined);
     if (judged.length === 0) return true;
     const views = await nodes();
-    for (const { policies, breaks } of judged) {
+    for (const { policies, breaks, gains } of judged) {
       try {
         const services = await servicesOf(servicesIn(policies), { signal });
-        await breaks.look(views, policies, services, { nowMs: clock.nowMs(), monoMs, maxGapMs: MAX_GAP_MS });
+        const decision = await decide({ nodes: views, policies, nowMs: clock.nowMs(), services });
+        breaks.look(decision, { monoMs, maxGapMs: MAX_GAP_MS });
+        gains.look(decision, { monoMs, maxGapMs: MAX_GAP_MS });
       } catch (error) {
         if (!(error instanceof WasmPolicyError || error instanceof ConsulError)) throw error;
         logger.debug({ err: error }, "whether nodes keep a policy is not known");
@@ -64,8 +68,8 @@ export class PolicyWatch {
     return true;
   }
 
-  of(policy: Uint8Array | undefined): PolicyBreaks | undefined {
-    return this.#watched.get(keyOf(policy))?.breaks;
+  of(policy: Uint8Array | undefined): Pick<Watched, "breaks" | "gains"> | undefined {
+    return this.#watched.get(keyOf(policy));
   }
 
   /** Ends the modules that it holds. */
@@ -78,7 +82,7 @@ export class PolicyWatch {
     const cluster = this.deps.clusterPolicy();
     const opened = policy === undefined ? undefined : openPolicy(policy, "spawn", this.deps.wasm);
     const spawn = opened?.ok === true ? opened.evaluator : undefined;
-    return { spawn, policies: { ...(cluster === undefined ? {} : { cluster }), ...(spawn === undefined ? {} : { spawn }) }, breaks: new PolicyBreaks() };
+    return { spawn, policies: { ...(cluster === undefined ? {} : { cluster }), ...(spawn === undefined ? {} : { spawn }) }, breaks: new PolicyBreaks(), gains: new PolicyGains() };
   }
 
   #drop(key: string, spawn: Evaluator | undefined): void {

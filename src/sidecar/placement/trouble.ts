@@ -6,6 +6,7 @@
  *   its node is dead: Consul calls its agent failed         → overlap allowed: now
  *     exclusive: when Nomad calls the node down too and the old client, if it lives, must have ended its copy
  *   it runs, and its node breaks its policy for too long    → now: Nomad ends the old copy first, but at most every 5 minutes
+ *   it runs, and another node is better for long enough     → the same, and after the policy's cool-down
  *
  * A quiet sidecar is not a dead node, and a dead Nomad agent is not a dead workload: neither moves anything.
  */
@@ -24,6 +25,8 @@ export interface Situation {
   consul: NodeLife;
   /** Its node has broken its policy for longer than the policy's grace (policy-breaks.ts). */
   breaksPolicy: boolean;
+  /** Another node has been better for as long as the policy asks (policy-gains.ts); then the policy's cool-down. */
+  betterAfterMs: number | undefined;
   /** For how long, at least, Nomad has called the node down; undefined: it does not. */
   nomadDownForMs: number | undefined;
   nowMs: number;
@@ -50,12 +53,15 @@ export function verdictOf(situation: Situation): Verdict {
   const { placed, allowOverlap, nomadDownForMs, nowMs, nomadDownAfterMs } = situation;
   const cause = causeOf(situation);
   if (cause === undefined) return { state: "fine" };
+  if (cause === "policy" || cause === "rebalance") {
+    const restMs = Math.max(placed.moves > 0 ? LASTING_MS : SETTLE_MS, cause === "rebalance" ? (situation.betterAfterMs ?? 0) : 0);
+    return nowMs - placed.atMs < restMs ? { state: "wait", cause } : { state: "move", cause, apart: allowOverlap, movesBefore: 0 };
+  }
   const movesBefore = lastedMs(situation) >= LASTING_MS ? 0 : placed.moves;
   if (movesBefore >= MAX_MOVES) return { state: "stuck", cause };
   const move = { state: "move", cause, movesBefore } as const;
-  if (cause === "policy" && placed.moves > 0 && nowMs - placed.atMs < LASTING_MS) return { state: "wait", cause };
   if (nowMs - placed.atMs < (movesBefore === 0 ? SETTLE_MS : FIRST_BACKOFF_MS * 2 ** movesBefore)) return { state: "wait", cause };
-  if (cause === "failed" || cause === "stopped" || cause === "unplaced" || cause === "policy" || allowOverlap) return { ...move, apart: allowOverlap };
+  if (cause === "failed" || cause === "stopped" || cause === "unplaced" || allowOverlap) return { ...move, apart: allowOverlap };
   if (nomadDownForMs === undefined) return cause === "node-left" ? { ...move, apart: false } : { state: "wait", cause };
   const silentForMs = nomadDownForMs + nomadDownAfterMs;
   return silentForMs < placed.stopAfterMs + STOPPED_WITHIN_MS ? { state: "wait", cause } : { ...move, apart: true };
@@ -73,11 +79,12 @@ export function isUnderWay({ placed, allocations: [newest], nowMs }: Pick<Situat
   return placed.moves > 0 && nowMs - placed.atMs < UNDER_WAY_MS && newest?.clientStatus !== "running";
 }
 
-function causeOf({ placed, allocations, consul, breaksPolicy, nowMs }: Situation): MoveCause | undefined {
+function causeOf({ placed, allocations, consul, breaksPolicy, betterAfterMs, nowMs }: Situation): MoveCause | undefined {
   const [newest] = allocations;
   if (newest === undefined) return nowMs - placed.atMs > UNPLACED_MS ? "unplaced" : undefined;
   if (newest.clientStatus === "failed") return "failed";
   if (newest.clientStatus === "complete") return "stopped";
-  if (consul === "alive") return breaksPolicy && newest.clientStatus === "running" ? "policy" : undefined;
+  if (consul === "alive" && newest.clientStatus !== "running") return undefined;
+  if (consul === "alive") return breaksPolicy ? "policy" : betterAfterMs === undefined ? undefined : "rebalance";
   return consul === "left" ? "node-left" : "node-failed";
 }
