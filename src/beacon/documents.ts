@@ -25,6 +25,10 @@ export function placementPrefix(datacenter: string): string {
 export function stateKey(node: string): string {
   return `${NODES_PREFIX}${node}${STATE_SUFFIX}`;
 }
+/** The root over the newest proofs of what runs on a node. */
+export function proofRootKey(node: string): string {
+  return `${NODES_PREFIX}${node}/proofs`;
+}
 export function pinsPrefix(datacenter: string): string {
   return `${KV_ROOT}/pins/${datacenter}/`;
 }

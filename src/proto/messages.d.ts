@@ -1689,7 +1689,10 @@ export namespace ibrl {
             POLICY = 9,
 
             /** USAGE value */
-            USAGE = 10
+            USAGE = 10,
+
+            /** PROOF_AGGREGATE value */
+            PROOF_AGGREGATE = 11
         }
 
         /**
@@ -4481,6 +4484,495 @@ export namespace ibrl {
 
             /** Shape of a ServicePlace. */
             type $Shape = ibrl.v1.ServicePlace.$Properties;
+        }
+
+        /**
+         * Properties of a ProofSegment.
+         * @deprecated Use ibrl.v1.ProofSegment.$Properties instead.
+         */
+        interface IProofSegment extends ibrl.v1.ProofSegment.$Properties {
+        }
+
+        /** Represents a ProofSegment. */
+        class ProofSegment {
+
+            /**
+             * Constructs a new ProofSegment.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofSegment.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofSegment node. */
+            node: string;
+
+            /** ProofSegment datacenter. */
+            datacenter: string;
+
+            /** ProofSegment epoch. */
+            epoch: (number|Long);
+
+            /** ProofSegment issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** ProofSegment allocation. */
+            allocation: string;
+
+            /** ProofSegment job. */
+            job: string;
+
+            /** ProofSegment namespace. */
+            namespace: string;
+
+            /** ProofSegment task_group. */
+            task_group: string;
+
+            /** ProofSegment job_version. */
+            job_version: (number|Long);
+
+            /** ProofSegment job_hash. */
+            job_hash: Uint8Array;
+
+            /** ProofSegment driver. */
+            driver: string;
+
+            /** ProofSegment beacon. */
+            beacon: Uint8Array;
+
+            /** ProofSegment decision. */
+            decision: string;
+
+            /** ProofSegment index. */
+            index: number;
+
+            /** ProofSegment previous. */
+            previous: Uint8Array;
+
+            /** ProofSegment from_ms. */
+            from_ms: (number|Long);
+
+            /** ProofSegment spans. */
+            spans: ibrl.v1.ProofSpan.$Properties[];
+
+            /** ProofSegment events. */
+            events: ibrl.v1.ProofEvent.$Properties[];
+
+            /** ProofSegment totals. */
+            totals?: (ibrl.v1.ProofTotals.$Properties|null);
+
+            /** ProofSegment ended. */
+            ended: string;
+
+            /** ProofSegment kept_from. */
+            kept_from: number;
+
+            /**
+             * Encodes the specified ProofSegment message. Does not implicitly {@link ibrl.v1.ProofSegment.verify|verify} messages.
+             * @param message ProofSegment message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofSegment.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofSegment message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofSegment & ibrl.v1.ProofSegment.$Shape} ProofSegment
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofSegment & ibrl.v1.ProofSegment.$Shape;
+        }
+
+        namespace ProofSegment {
+
+            /** Properties of a ProofSegment. */
+            interface $Properties {
+
+                /** ProofSegment node */
+                node?: (string|null);
+
+                /** ProofSegment datacenter */
+                datacenter?: (string|null);
+
+                /** ProofSegment epoch */
+                epoch?: (number|Long|null);
+
+                /** ProofSegment issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** ProofSegment allocation */
+                allocation?: (string|null);
+
+                /** ProofSegment job */
+                job?: (string|null);
+
+                /** ProofSegment namespace */
+                namespace?: (string|null);
+
+                /** ProofSegment task_group */
+                task_group?: (string|null);
+
+                /** ProofSegment job_version */
+                job_version?: (number|Long|null);
+
+                /** ProofSegment job_hash */
+                job_hash?: (Uint8Array|null);
+
+                /** ProofSegment driver */
+                driver?: (string|null);
+
+                /** ProofSegment beacon */
+                beacon?: (Uint8Array|null);
+
+                /** ProofSegment decision */
+                decision?: (string|null);
+
+                /** ProofSegment index */
+                index?: (number|null);
+
+                /** ProofSegment previous */
+                previous?: (Uint8Array|null);
+
+                /** ProofSegment from_ms */
+                from_ms?: (number|Long|null);
+
+                /** ProofSegment spans */
+                spans?: (ibrl.v1.ProofSpan.$Properties[]|null);
+
+                /** ProofSegment events */
+                events?: (ibrl.v1.ProofEvent.$Properties[]|null);
+
+                /** ProofSegment totals */
+                totals?: (ibrl.v1.ProofTotals.$Properties|null);
+
+                /** ProofSegment ended */
+                ended?: (string|null);
+
+                /** ProofSegment kept_from */
+                kept_from?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofSegment. */
+            type $Shape = ibrl.v1.ProofSegment.$Properties;
+        }
+
+        /**
+         * Properties of a ProofSpan.
+         * @deprecated Use ibrl.v1.ProofSpan.$Properties instead.
+         */
+        interface IProofSpan extends ibrl.v1.ProofSpan.$Properties {
+        }
+
+        /** Represents a ProofSpan. */
+        class ProofSpan {
+
+            /**
+             * Constructs a new ProofSpan.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofSpan.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofSpan end_ms. */
+            end_ms: (number|Long);
+
+            /** ProofSpan gap. */
+            gap: string;
+
+            /** ProofSpan cpu_ppm. */
+            cpu_ppm?: (number|Long|null);
+
+            /** ProofSpan memory_bytes. */
+            memory_bytes?: (number|Long|null);
+
+            /**
+             * Encodes the specified ProofSpan message. Does not implicitly {@link ibrl.v1.ProofSpan.verify|verify} messages.
+             * @param message ProofSpan message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofSpan.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofSpan message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofSpan & ibrl.v1.ProofSpan.$Shape} ProofSpan
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofSpan & ibrl.v1.ProofSpan.$Shape;
+        }
+
+        namespace ProofSpan {
+
+            /** Properties of a ProofSpan. */
+            interface $Properties {
+
+                /** ProofSpan end_ms */
+                end_ms?: (number|Long|null);
+
+                /** ProofSpan gap */
+                gap?: (string|null);
+
+                /** ProofSpan cpu_ppm */
+                cpu_ppm?: (number|Long|null);
+
+                /** ProofSpan memory_bytes */
+                memory_bytes?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofSpan. */
+            type $Shape = ibrl.v1.ProofSpan.$Properties;
+        }
+
+        /**
+         * Properties of a ProofEvent.
+         * @deprecated Use ibrl.v1.ProofEvent.$Properties instead.
+         */
+        interface IProofEvent extends ibrl.v1.ProofEvent.$Properties {
+        }
+
+        /** Represents a ProofEvent. */
+        class ProofEvent {
+
+            /**
+             * Constructs a new ProofEvent.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofEvent.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofEvent task. */
+            task: string;
+
+            /** ProofEvent type. */
+            type: string;
+
+            /** ProofEvent at_ms. */
+            at_ms: (number|Long);
+
+            /** ProofEvent exit_code. */
+            exit_code?: (number|null);
+
+            /** ProofEvent signal. */
+            signal?: (number|null);
+
+            /**
+             * Encodes the specified ProofEvent message. Does not implicitly {@link ibrl.v1.ProofEvent.verify|verify} messages.
+             * @param message ProofEvent message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofEvent.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofEvent message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofEvent & ibrl.v1.ProofEvent.$Shape} ProofEvent
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofEvent & ibrl.v1.ProofEvent.$Shape;
+        }
+
+        namespace ProofEvent {
+
+            /** Properties of a ProofEvent. */
+            interface $Properties {
+
+                /** ProofEvent task */
+                task?: (string|null);
+
+                /** ProofEvent type */
+                type?: (string|null);
+
+                /** ProofEvent at_ms */
+                at_ms?: (number|Long|null);
+
+                /** ProofEvent exit_code */
+                exit_code?: (number|null);
+
+                /** ProofEvent signal */
+                signal?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofEvent. */
+            type $Shape = ibrl.v1.ProofEvent.$Properties;
+        }
+
+        /**
+         * Properties of a ProofTotals.
+         * @deprecated Use ibrl.v1.ProofTotals.$Properties instead.
+         */
+        interface IProofTotals extends ibrl.v1.ProofTotals.$Properties {
+        }
+
+        /** Represents a ProofTotals. */
+        class ProofTotals {
+
+            /**
+             * Constructs a new ProofTotals.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofTotals.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofTotals watched_ms. */
+            watched_ms: (number|Long);
+
+            /** ProofTotals gap_ms. */
+            gap_ms: (number|Long);
+
+            /** ProofTotals restarts. */
+            restarts: number;
+
+            /**
+             * Encodes the specified ProofTotals message. Does not implicitly {@link ibrl.v1.ProofTotals.verify|verify} messages.
+             * @param message ProofTotals message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofTotals.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofTotals message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofTotals & ibrl.v1.ProofTotals.$Shape} ProofTotals
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofTotals & ibrl.v1.ProofTotals.$Shape;
+        }
+
+        namespace ProofTotals {
+
+            /** Properties of a ProofTotals. */
+            interface $Properties {
+
+                /** ProofTotals watched_ms */
+                watched_ms?: (number|Long|null);
+
+                /** ProofTotals gap_ms */
+                gap_ms?: (number|Long|null);
+
+                /** ProofTotals restarts */
+                restarts?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofTotals. */
+            type $Shape = ibrl.v1.ProofTotals.$Properties;
+        }
+
+        /**
+         * Properties of a ProofAggregate.
+         * @deprecated Use ibrl.v1.ProofAggregate.$Properties instead.
+         */
+        interface IProofAggregate extends ibrl.v1.ProofAggregate.$Properties {
+        }
+
+        /** Represents a ProofAggregate. */
+        class ProofAggregate {
+
+            /**
+             * Constructs a new ProofAggregate.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofAggregate.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofAggregate node. */
+            node: string;
+
+            /** ProofAggregate datacenter. */
+            datacenter: string;
+
+            /** ProofAggregate issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** ProofAggregate count. */
+            count: number;
+
+            /** ProofAggregate root. */
+            root: Uint8Array;
+
+            /** ProofAggregate epoch. */
+            epoch: (number|Long);
+
+            /**
+             * Encodes the specified ProofAggregate message. Does not implicitly {@link ibrl.v1.ProofAggregate.verify|verify} messages.
+             * @param message ProofAggregate message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofAggregate.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofAggregate message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofAggregate & ibrl.v1.ProofAggregate.$Shape} ProofAggregate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofAggregate & ibrl.v1.ProofAggregate.$Shape;
+        }
+
+        namespace ProofAggregate {
+
+            /** Properties of a ProofAggregate. */
+            interface $Properties {
+
+                /** ProofAggregate node */
+                node?: (string|null);
+
+                /** ProofAggregate datacenter */
+                datacenter?: (string|null);
+
+                /** ProofAggregate issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** ProofAggregate count */
+                count?: (number|null);
+
+                /** ProofAggregate root */
+                root?: (Uint8Array|null);
+
+                /** ProofAggregate epoch */
+                epoch?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofAggregate. */
+            type $Shape = ibrl.v1.ProofAggregate.$Properties;
         }
     }
 }

@@ -4455,6 +4455,7 @@ export const ibrl = $root.ibrl = (() => {
          * @property {number} ALLOW_LIST=8 ALLOW_LIST value
          * @property {number} POLICY=9 POLICY value
          * @property {number} USAGE=10 USAGE value
+         * @property {number} PROOF_AGGREGATE=11 PROOF_AGGREGATE value
          */
         v1.PayloadType = (function() {
             const valuesById = $Object.create(null), values = $Object.create(valuesById);
@@ -4469,6 +4470,7 @@ export const ibrl = $root.ibrl = (() => {
             values[valuesById[8] = "ALLOW_LIST"] = 8;
             values[valuesById[9] = "POLICY"] = 9;
             values[valuesById[10] = "USAGE"] = 10;
+            values[valuesById[11] = "PROOF_AGGREGATE"] = 11;
             return values;
         })();
 
@@ -12203,6 +12205,1387 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return ServicePlace;
+        })();
+
+        v1.ProofSegment = (function() {
+
+            /**
+             * Properties of a ProofSegment.
+             * @typedef {Object} ibrl.v1.ProofSegment.$Properties
+             * @property {string|null} [node] ProofSegment node
+             * @property {string|null} [datacenter] ProofSegment datacenter
+             * @property {number|Long|null} [epoch] ProofSegment epoch
+             * @property {number|Long|null} [issued_at_ms] ProofSegment issued_at_ms
+             * @property {string|null} [allocation] ProofSegment allocation
+             * @property {string|null} [job] ProofSegment job
+             * @property {string|null} [namespace] ProofSegment namespace
+             * @property {string|null} [task_group] ProofSegment task_group
+             * @property {number|Long|null} [job_version] ProofSegment job_version
+             * @property {Uint8Array|null} [job_hash] ProofSegment job_hash
+             * @property {string|null} [driver] ProofSegment driver
+             * @property {Uint8Array|null} [beacon] ProofSegment beacon
+             * @property {string|null} [decision] ProofSegment decision
+             * @property {number|null} [index] ProofSegment index
+             * @property {Uint8Array|null} [previous] ProofSegment previous
+             * @property {number|Long|null} [from_ms] ProofSegment from_ms
+             * @property {Array.<ibrl.v1.ProofSpan.$Properties>|null} [spans] ProofSegment spans
+             * @property {Array.<ibrl.v1.ProofEvent.$Properties>|null} [events] ProofSegment events
+             * @property {ibrl.v1.ProofTotals.$Properties|null} [totals] ProofSegment totals
+             * @property {string|null} [ended] ProofSegment ended
+             * @property {number|null} [kept_from] ProofSegment kept_from
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofSegment.
+             * @memberof ibrl.v1
+             * @interface IProofSegment
+             * @augments ibrl.v1.ProofSegment.$Properties
+             * @deprecated Use ibrl.v1.ProofSegment.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofSegment.
+             * @typedef {ibrl.v1.ProofSegment.$Properties} ibrl.v1.ProofSegment.$Shape
+             */
+
+            /**
+             * Constructs a new ProofSegment.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofSegment.
+             * @constructor
+             * @param {ibrl.v1.ProofSegment.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofSegment = function (properties) {
+                this.spans = [];
+                this.events = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofSegment node.
+             * @member {string} node
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.node = "";
+
+            /**
+             * ProofSegment datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.datacenter = "";
+
+            /**
+             * ProofSegment epoch.
+             * @member {number|Long} epoch
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.epoch = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofSegment issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofSegment allocation.
+             * @member {string} allocation
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.allocation = "";
+
+            /**
+             * ProofSegment job.
+             * @member {string} job
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.job = "";
+
+            /**
+             * ProofSegment namespace.
+             * @member {string} namespace
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.namespace = "";
+
+            /**
+             * ProofSegment task_group.
+             * @member {string} task_group
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.task_group = "";
+
+            /**
+             * ProofSegment job_version.
+             * @member {number|Long} job_version
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.job_version = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofSegment job_hash.
+             * @member {Uint8Array} job_hash
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.job_hash = $util.newBuffer([]);
+
+            /**
+             * ProofSegment driver.
+             * @member {string} driver
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.driver = "";
+
+            /**
+             * ProofSegment beacon.
+             * @member {Uint8Array} beacon
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.beacon = $util.newBuffer([]);
+
+            /**
+             * ProofSegment decision.
+             * @member {string} decision
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.decision = "";
+
+            /**
+             * ProofSegment index.
+             * @member {number} index
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.index = 0;
+
+            /**
+             * ProofSegment previous.
+             * @member {Uint8Array} previous
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.previous = $util.newBuffer([]);
+
+            /**
+             * ProofSegment from_ms.
+             * @member {number|Long} from_ms
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.from_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofSegment spans.
+             * @member {Array.<ibrl.v1.ProofSpan.$Properties>} spans
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.spans = $util.emptyArray;
+
+            /**
+             * ProofSegment events.
+             * @member {Array.<ibrl.v1.ProofEvent.$Properties>} events
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.events = $util.emptyArray;
+
+            /**
+             * ProofSegment totals.
+             * @member {ibrl.v1.ProofTotals.$Properties|null|undefined} totals
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.totals = null;
+
+            /**
+             * ProofSegment ended.
+             * @member {string} ended
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.ended = "";
+
+            /**
+             * ProofSegment kept_from.
+             * @member {number} kept_from
+             * @memberof ibrl.v1.ProofSegment
+             * @instance
+             */
+            ProofSegment.prototype.kept_from = 0;
+
+            /**
+             * Encodes the specified ProofSegment message. Does not implicitly {@link ibrl.v1.ProofSegment.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofSegment
+             * @static
+             * @param {ibrl.v1.ProofSegment.$Properties} message ProofSegment message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofSegment.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.epoch);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.issued_at_ms);
+                if (message.allocation != null && $Object.hasOwnProperty.call(message, "allocation") && message.allocation !== "")
+                    writer.uint32(/* id 5, wireType 2 =*/42).string(message.allocation);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 6, wireType 2 =*/50).string(message.job);
+                if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+                    writer.uint32(/* id 7, wireType 2 =*/58).string(message.namespace);
+                if (message.task_group != null && $Object.hasOwnProperty.call(message, "task_group") && message.task_group !== "")
+                    writer.uint32(/* id 8, wireType 2 =*/66).string(message.task_group);
+                if (message.job_version != null && $Object.hasOwnProperty.call(message, "job_version") && (typeof message.job_version === "object" ? message.job_version.low || message.job_version.high : message.job_version !== 0))
+                    writer.uint32(/* id 9, wireType 0 =*/72).uint64(message.job_version);
+                if (message.job_hash != null && $Object.hasOwnProperty.call(message, "job_hash") && message.job_hash.length)
+                    writer.uint32(/* id 10, wireType 2 =*/82).bytes(message.job_hash);
+                if (message.driver != null && $Object.hasOwnProperty.call(message, "driver") && message.driver !== "")
+                    writer.uint32(/* id 11, wireType 2 =*/90).string(message.driver);
+                if (message.beacon != null && $Object.hasOwnProperty.call(message, "beacon") && message.beacon.length)
+                    writer.uint32(/* id 12, wireType 2 =*/98).bytes(message.beacon);
+                if (message.decision != null && $Object.hasOwnProperty.call(message, "decision") && message.decision !== "")
+                    writer.uint32(/* id 13, wireType 2 =*/106).string(message.decision);
+                if (message.index != null && $Object.hasOwnProperty.call(message, "index") && message.index !== 0)
+                    writer.uint32(/* id 14, wireType 0 =*/112).uint32(message.index);
+                if (message.previous != null && $Object.hasOwnProperty.call(message, "previous") && message.previous.length)
+                    writer.uint32(/* id 15, wireType 2 =*/122).bytes(message.previous);
+                if (message.from_ms != null && $Object.hasOwnProperty.call(message, "from_ms") && (typeof message.from_ms === "object" ? message.from_ms.low || message.from_ms.high : message.from_ms !== 0))
+                    writer.uint32(/* id 16, wireType 0 =*/128).uint64(message.from_ms);
+                if (message.spans != null && message.spans.length)
+                    for (let i = 0; i < message.spans.length; ++i)
+                        $root.ibrl.v1.ProofSpan.encode(message.spans[i], writer.uint32(/* id 17, wireType 2 =*/138).fork(), _depth + 1).ldelim();
+                if (message.events != null && message.events.length)
+                    for (let i = 0; i < message.events.length; ++i)
+                        $root.ibrl.v1.ProofEvent.encode(message.events[i], writer.uint32(/* id 18, wireType 2 =*/146).fork(), _depth + 1).ldelim();
+                if (message.totals != null && $Object.hasOwnProperty.call(message, "totals"))
+                    $root.ibrl.v1.ProofTotals.encode(message.totals, writer.uint32(/* id 19, wireType 2 =*/154).fork(), _depth + 1).ldelim();
+                if (message.ended != null && $Object.hasOwnProperty.call(message, "ended") && message.ended !== "")
+                    writer.uint32(/* id 20, wireType 2 =*/162).string(message.ended);
+                if (message.kept_from != null && $Object.hasOwnProperty.call(message, "kept_from") && message.kept_from !== 0)
+                    writer.uint32(/* id 21, wireType 0 =*/168).uint32(message.kept_from);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofSegment message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofSegment
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofSegment & ibrl.v1.ProofSegment.$Shape} ProofSegment
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofSegment.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofSegment();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.epoch = value;
+                            else
+                                delete message.epoch;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.allocation = value;
+                            else
+                                delete message.allocation;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.namespace = value;
+                            else
+                                delete message.namespace;
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.task_group = value;
+                            else
+                                delete message.task_group;
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.job_version = value;
+                            else
+                                delete message.job_version;
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.job_hash = value;
+                            else
+                                delete message.job_hash;
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.driver = value;
+                            else
+                                delete message.driver;
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.beacon = value;
+                            else
+                                delete message.beacon;
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.decision = value;
+                            else
+                                delete message.decision;
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.index = value;
+                            else
+                                delete message.index;
+                            continue;
+                        }
+                    case 15: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.previous = value;
+                            else
+                                delete message.previous;
+                            continue;
+                        }
+                    case 16: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.from_ms = value;
+                            else
+                                delete message.from_ms;
+                            continue;
+                        }
+                    case 17: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.spans && message.spans.length))
+                                message.spans = [];
+                            message.spans.push($root.ibrl.v1.ProofSpan.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 18: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.events && message.events.length))
+                                message.events = [];
+                            message.events.push($root.ibrl.v1.ProofEvent.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 19: {
+                            if (wireType !== 2)
+                                break;
+                            message.totals = $root.ibrl.v1.ProofTotals.decode(reader, reader.size(), $undefined, _depth + 1, message.totals);
+                            continue;
+                        }
+                    case 20: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.ended = value;
+                            else
+                                delete message.ended;
+                            continue;
+                        }
+                    case 21: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.kept_from = value;
+                            else
+                                delete message.kept_from;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofSegment;
+        })();
+
+        v1.ProofSpan = (function() {
+
+            /**
+             * Properties of a ProofSpan.
+             * @typedef {Object} ibrl.v1.ProofSpan.$Properties
+             * @property {number|Long|null} [end_ms] ProofSpan end_ms
+             * @property {string|null} [gap] ProofSpan gap
+             * @property {number|Long|null} [cpu_ppm] ProofSpan cpu_ppm
+             * @property {number|Long|null} [memory_bytes] ProofSpan memory_bytes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofSpan.
+             * @memberof ibrl.v1
+             * @interface IProofSpan
+             * @augments ibrl.v1.ProofSpan.$Properties
+             * @deprecated Use ibrl.v1.ProofSpan.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofSpan.
+             * @typedef {ibrl.v1.ProofSpan.$Properties} ibrl.v1.ProofSpan.$Shape
+             */
+
+            /**
+             * Constructs a new ProofSpan.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofSpan.
+             * @constructor
+             * @param {ibrl.v1.ProofSpan.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofSpan = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofSpan end_ms.
+             * @member {number|Long} end_ms
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.end_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofSpan gap.
+             * @member {string} gap
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.gap = "";
+
+            /**
+             * ProofSpan cpu_ppm.
+             * @member {number|Long|null|undefined} cpu_ppm
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.cpu_ppm = null;
+
+            /**
+             * ProofSpan memory_bytes.
+             * @member {number|Long|null|undefined} memory_bytes
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.memory_bytes = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofSpan.prototype, "_cpu_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["cpu_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofSpan.prototype, "_memory_bytes", {
+                get: $util.oneOfGetter($oneOfFields = ["memory_bytes"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified ProofSpan message. Does not implicitly {@link ibrl.v1.ProofSpan.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofSpan
+             * @static
+             * @param {ibrl.v1.ProofSpan.$Properties} message ProofSpan message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofSpan.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.end_ms != null && $Object.hasOwnProperty.call(message, "end_ms") && (typeof message.end_ms === "object" ? message.end_ms.low || message.end_ms.high : message.end_ms !== 0))
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint64(message.end_ms);
+                if (message.gap != null && $Object.hasOwnProperty.call(message, "gap") && message.gap !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.gap);
+                if (message.cpu_ppm != null && $Object.hasOwnProperty.call(message, "cpu_ppm"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.cpu_ppm);
+                if (message.memory_bytes != null && $Object.hasOwnProperty.call(message, "memory_bytes"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.memory_bytes);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofSpan message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofSpan
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofSpan & ibrl.v1.ProofSpan.$Shape} ProofSpan
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofSpan.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofSpan();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.end_ms = value;
+                            else
+                                delete message.end_ms;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.gap = value;
+                            else
+                                delete message.gap;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            message.cpu_ppm = reader.uint64();
+                            message._cpu_ppm = "cpu_ppm";
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.memory_bytes = reader.uint64();
+                            message._memory_bytes = "memory_bytes";
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofSpan;
+        })();
+
+        v1.ProofEvent = (function() {
+
+            /**
+             * Properties of a ProofEvent.
+             * @typedef {Object} ibrl.v1.ProofEvent.$Properties
+             * @property {string|null} [task] ProofEvent task
+             * @property {string|null} [type] ProofEvent type
+             * @property {number|Long|null} [at_ms] ProofEvent at_ms
+             * @property {number|null} [exit_code] ProofEvent exit_code
+             * @property {number|null} [signal] ProofEvent signal
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofEvent.
+             * @memberof ibrl.v1
+             * @interface IProofEvent
+             * @augments ibrl.v1.ProofEvent.$Properties
+             * @deprecated Use ibrl.v1.ProofEvent.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofEvent.
+             * @typedef {ibrl.v1.ProofEvent.$Properties} ibrl.v1.ProofEvent.$Shape
+             */
+
+            /**
+             * Constructs a new ProofEvent.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofEvent.
+             * @constructor
+             * @param {ibrl.v1.ProofEvent.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofEvent = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofEvent task.
+             * @member {string} task
+             * @memberof ibrl.v1.ProofEvent
+             * @instance
+             */
+            ProofEvent.prototype.task = "";
+
+            /**
+             * ProofEvent type.
+             * @member {string} type
+             * @memberof ibrl.v1.ProofEvent
+             * @instance
+             */
+            ProofEvent.prototype.type = "";
+
+            /**
+             * ProofEvent at_ms.
+             * @member {number|Long} at_ms
+             * @memberof ibrl.v1.ProofEvent
+             * @instance
+             */
+            ProofEvent.prototype.at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofEvent exit_code.
+             * @member {number|null|undefined} exit_code
+             * @memberof ibrl.v1.ProofEvent
+             * @instance
+             */
+            ProofEvent.prototype.exit_code = null;
+
+            /**
+             * ProofEvent signal.
+             * @member {number|null|undefined} signal
+             * @memberof ibrl.v1.ProofEvent
+             * @instance
+             */
+            ProofEvent.prototype.signal = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofEvent.prototype, "_exit_code", {
+                get: $util.oneOfGetter($oneOfFields = ["exit_code"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofEvent.prototype, "_signal", {
+                get: $util.oneOfGetter($oneOfFields = ["signal"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified ProofEvent message. Does not implicitly {@link ibrl.v1.ProofEvent.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofEvent
+             * @static
+             * @param {ibrl.v1.ProofEvent.$Properties} message ProofEvent message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofEvent.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.task != null && $Object.hasOwnProperty.call(message, "task") && message.task !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.task);
+                if (message.type != null && $Object.hasOwnProperty.call(message, "type") && message.type !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.type);
+                if (message.at_ms != null && $Object.hasOwnProperty.call(message, "at_ms") && (typeof message.at_ms === "object" ? message.at_ms.low || message.at_ms.high : message.at_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.at_ms);
+                if (message.exit_code != null && $Object.hasOwnProperty.call(message, "exit_code"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).sint32(message.exit_code);
+                if (message.signal != null && $Object.hasOwnProperty.call(message, "signal"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint32(message.signal);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofEvent message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofEvent
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofEvent & ibrl.v1.ProofEvent.$Shape} ProofEvent
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofEvent.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofEvent();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.task = value;
+                            else
+                                delete message.task;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.type = value;
+                            else
+                                delete message.type;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.at_ms = value;
+                            else
+                                delete message.at_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.exit_code = reader.sint32();
+                            message._exit_code = "exit_code";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            message.signal = reader.uint32();
+                            message._signal = "signal";
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofEvent;
+        })();
+
+        v1.ProofTotals = (function() {
+
+            /**
+             * Properties of a ProofTotals.
+             * @typedef {Object} ibrl.v1.ProofTotals.$Properties
+             * @property {number|Long|null} [watched_ms] ProofTotals watched_ms
+             * @property {number|Long|null} [gap_ms] ProofTotals gap_ms
+             * @property {number|null} [restarts] ProofTotals restarts
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofTotals.
+             * @memberof ibrl.v1
+             * @interface IProofTotals
+             * @augments ibrl.v1.ProofTotals.$Properties
+             * @deprecated Use ibrl.v1.ProofTotals.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofTotals.
+             * @typedef {ibrl.v1.ProofTotals.$Properties} ibrl.v1.ProofTotals.$Shape
+             */
+
+            /**
+             * Constructs a new ProofTotals.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofTotals.
+             * @constructor
+             * @param {ibrl.v1.ProofTotals.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofTotals = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofTotals watched_ms.
+             * @member {number|Long} watched_ms
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.watched_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofTotals gap_ms.
+             * @member {number|Long} gap_ms
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.gap_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofTotals restarts.
+             * @member {number} restarts
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.restarts = 0;
+
+            /**
+             * Encodes the specified ProofTotals message. Does not implicitly {@link ibrl.v1.ProofTotals.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofTotals
+             * @static
+             * @param {ibrl.v1.ProofTotals.$Properties} message ProofTotals message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofTotals.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.watched_ms != null && $Object.hasOwnProperty.call(message, "watched_ms") && (typeof message.watched_ms === "object" ? message.watched_ms.low || message.watched_ms.high : message.watched_ms !== 0))
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint64(message.watched_ms);
+                if (message.gap_ms != null && $Object.hasOwnProperty.call(message, "gap_ms") && (typeof message.gap_ms === "object" ? message.gap_ms.low || message.gap_ms.high : message.gap_ms !== 0))
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.gap_ms);
+                if (message.restarts != null && $Object.hasOwnProperty.call(message, "restarts") && message.restarts !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.restarts);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofTotals message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofTotals
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofTotals & ibrl.v1.ProofTotals.$Shape} ProofTotals
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofTotals.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofTotals();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.watched_ms = value;
+                            else
+                                delete message.watched_ms;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.gap_ms = value;
+                            else
+                                delete message.gap_ms;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.restarts = value;
+                            else
+                                delete message.restarts;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofTotals;
+        })();
+
+        v1.ProofAggregate = (function() {
+
+            /**
+             * Properties of a ProofAggregate.
+             * @typedef {Object} ibrl.v1.ProofAggregate.$Properties
+             * @property {string|null} [node] ProofAggregate node
+             * @property {string|null} [datacenter] ProofAggregate datacenter
+             * @property {number|Long|null} [issued_at_ms] ProofAggregate issued_at_ms
+             * @property {number|null} [count] ProofAggregate count
+             * @property {Uint8Array|null} [root] ProofAggregate root
+             * @property {number|Long|null} [epoch] ProofAggregate epoch
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofAggregate.
+             * @memberof ibrl.v1
+             * @interface IProofAggregate
+             * @augments ibrl.v1.ProofAggregate.$Properties
+             * @deprecated Use ibrl.v1.ProofAggregate.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofAggregate.
+             * @typedef {ibrl.v1.ProofAggregate.$Properties} ibrl.v1.ProofAggregate.$Shape
+             */
+
+            /**
+             * Constructs a new ProofAggregate.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofAggregate.
+             * @constructor
+             * @param {ibrl.v1.ProofAggregate.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofAggregate = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofAggregate node.
+             * @member {string} node
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.node = "";
+
+            /**
+             * ProofAggregate datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.datacenter = "";
+
+            /**
+             * ProofAggregate issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofAggregate count.
+             * @member {number} count
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.count = 0;
+
+            /**
+             * ProofAggregate root.
+             * @member {Uint8Array} root
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.root = $util.newBuffer([]);
+
+            /**
+             * ProofAggregate epoch.
+             * @member {number|Long} epoch
+             * @memberof ibrl.v1.ProofAggregate
+             * @instance
+             */
+            ProofAggregate.prototype.epoch = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified ProofAggregate message. Does not implicitly {@link ibrl.v1.ProofAggregate.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofAggregate
+             * @static
+             * @param {ibrl.v1.ProofAggregate.$Properties} message ProofAggregate message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofAggregate.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.issued_at_ms);
+                if (message.count != null && $Object.hasOwnProperty.call(message, "count") && message.count !== 0)
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint32(message.count);
+                if (message.root != null && $Object.hasOwnProperty.call(message, "root") && message.root.length)
+                    writer.uint32(/* id 5, wireType 2 =*/42).bytes(message.root);
+                if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.epoch);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofAggregate message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofAggregate
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofAggregate & ibrl.v1.ProofAggregate.$Shape} ProofAggregate
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofAggregate.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofAggregate();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.count = value;
+                            else
+                                delete message.count;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.root = value;
+                            else
+                                delete message.root;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.epoch = value;
+                            else
+                                delete message.epoch;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofAggregate;
         })();
 
         return v1;

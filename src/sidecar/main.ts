@@ -44,6 +44,7 @@ import { createMetrics } from "./metrics.js";
 import { readOperatorKeys } from "./operator-keys.js";
 import { createNomadClient } from "./nomad/client.js";
 import { createNomadJobs } from "./nomad/jobs-client.js";
+import { createNomadRuns } from "./nomad/runs-client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
 import { createPlacement } from "./placement/create.js";
@@ -51,10 +52,13 @@ import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { PolicyDesk } from "./policy-desk.js";
 import { PolicyQueries } from "./policy-queries.js";
 import { PolicyTelemetry } from "./policy-telemetry.js";
+import { ProofRecorder } from "./proofs/recorder.js";
+import { RootPublisher } from "./proofs/root-publisher.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
 import { InterfaceRates, readInterfaces } from "./readings/interfaces.js";
+import { readLocalNomad } from "./readings/local-nomad.js";
 import { priceSourceFrom } from "./readings/price-source.js";
 import { ThisNode } from "./readings/this-node.js";
 import { type KeyFile, readKeyFile } from "./probe/key-file.js";
@@ -80,6 +84,7 @@ import { readEvidence, writeEvidence } from "./state/evidence-file.js";
 import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
+import { ProofFolder } from "./state/proof-folder.js";
 import { StateReader } from "./state-reader.js";
 import { storedIn } from "./stored-records.js";
 import { Telemetry } from "./telemetry.js";
@@ -293,6 +298,19 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     wasm: { observer: policyTelemetry.wasm },
     clusterPolicy: () => clusterPolicy?.evaluator,
   });
+  const folder = new ProofFolder(settings.stateDir);
+  const proofs = new ProofRecorder({
+    clock, logger, folder,
+    sampleMs: settings.proofIntervalMs,
+    runs: await createNomadRuns(nomadSettingsFrom(settings.nomadEnv)),
+    nomadNode: async (node, until) => (await readLocalNomad(nomad, { consulNode: node, hostname: hostname() }, { signal: until })).node.value?.id,
+    signing: () => {
+      const [place, beaconHash] = [joinedAs(publisher), publisher.sealed?.beacon.hash];
+      return place === undefined || beaconHash === undefined || voice.yielded ? undefined : { ...place, beaconHash, identity, keys, epoch: epoch.epoch };
+    },
+    trust: { keys, isOwnKey: (key) => rotator.isOwn(key) },
+    root: new RootPublisher({ consul, clock, folder, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
+  });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const events: EventHandlers = new Map([policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
@@ -329,6 +347,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       lists.hasOperator ? allowList.run(signal) : undefined,
       reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
+      proofs.run(signal),
       mover?.run(signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined

@@ -49,6 +49,7 @@ export const SETTINGS = [
   { name: "probe-peers", env: "IBRL_PROBE_PEERS", kind: "number", group: "Measuring", default: "8", min: 1, max: 64, help: "How many peers to probe, whatever the size of the cluster." },
   { name: "probe-key-file", env: "IBRL_PROBE_KEY_FILE", kind: "text", group: "Measuring", default: "", help: "File with a secret that all nodes share (raw, or hex: and hex digits), from which the probes' HMAC keys are made. Default: each two nodes agree their own by X25519." },
   { name: "probe-open-rate", env: "IBRL_PROBE_OPEN_RATE", kind: "number", group: "Measuring", default: "0", min: 0, max: 1000, help: "Unauthenticated probes a second, of all strangers together, that the reflector answers, stateless. 0: known peers only." },
+  { name: "proof-interval", env: "IBRL_PROOF_INTERVAL", kind: "duration", group: "Measuring", default: "30s", min: 500, max: 600_000, help: "Between two looks at each Nomad allocation on this node, and at what it uses, for its proof (docs/proofs.md)." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
   { name: "cluster-policy", env: "IBRL_CLUSTER_POLICY", kind: "text", group: "Policy", default: "", help: "Policy file or module of the cluster: every decision of this sidecar satisfies it too, whatever a spawn's policy says, and the node's signed state names it. Read at the start. Empty: none." },
   { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
@@ -144,6 +145,7 @@ export interface SidecarSettings {
   probePeers: number;
   probeKeyFile: string;
   probeOpenRate: number;
+  proofIntervalMs: number;
   clusterPolicy: string;
   beaconEndpoint: string;
   beaconPrice: string;
@@ -192,6 +194,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     insecureBind: text("insecure-bind") === "true",
     probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
     probeIntervalMs: number("probe-interval"),
+    proofIntervalMs: number("proof-interval"),
     probeWindowMs: number("probe-window"),
     probePeers: Math.floor(number("probe-peers")),
     probeKeyFile: text("probe-key-file") ?? "",

@@ -1,0 +1,171 @@
+/**
+ * The file of `proof export`: chains of segments as they were signed, the rotations of the node's key, and where a chain
+ * stands under the node's published root. It has one spelling, and each byte of it is covered: by a signature, by the
+ * order of the chain, or by the root. Verifying takes the file and pinned keys, and nothing else.
+ */
+import { openStatement, type Signed } from "./envelope.js";
+import type { KeyAdmission } from "./keys.js";
+import { isIncluded } from "./merkle.js";
+import { checkChain, type ChainVerdict } from "./proof-chain.js";
+import { PROOF, PROOF_AGGREGATE, type ProofAggregate } from "./proof-codec.js";
+import type { ProofSegment } from "./proof-record.js";
+import { openRotation, type Rotation } from "./rotation.js";
+import { chainFrom, keysBefore } from "./rotation-chain.js";
+
+export interface RootPlace {
+  /** A sealed ProofAggregate, base64. */
+  sealed: string;
+  index: number;
+  /** Hex hashes beside the way to the root. */
+  path: string[];
+}
+
+export interface ProofFile {
+  v: 1;
+  /** In the order of their allocations. */
+  chains: { segments: string[]; root?: RootPlace }[];
+  /** Sealed by the old key and by the new one, base64. */
+  rotations: [string, string][];
+}
+
+export interface VerifiedChain {
+  last: Signed<ProofSegment>;
+  segments: number;
+  /** Hex, each in the order of its first segment. */
+  signers: readonly string[];
+  verdict: ChainVerdict & { ok: true };
+  /** Absent where the node had published no root with it yet; `position` of the segment that the root holds, from 1. */
+  root?: { aggregate: ProofAggregate; position: number };
+  events: ProofSegment["events"];
+  spans: ProofSegment["spans"];
+}
+
+export type ProofFileVerdict =
+  | { ok: true; chains: VerifiedChain[] }
+  /** The first thing that is wrong. `chain` and `position` count from 1. */
+  | { ok: false; step: "file" | "rotations" | "signature" | "key" | "chain" | "root"; chain?: number; position?: number; detail: string };
+
+export function proofFileText(file: ProofFile): string {
+  return `${JSON.stringify(file, undefined, 1)}\n`;
+}
+
+/** `trusted`: hex of whole keys. Never throws on any text. */
+export function verifyProofFile(text: string, trusted: ReadonlySet<string>, keys: KeyAdmission): ProofFileVerdict {
+  const file = parse(text);
+  if (typeof file === "string") return { ok: false, step: "file", detail: file };
+  const rotations: Rotation[] = [];
+  for (const [i, [byOld, byNew]] of file.rotations.entries()) {
+    const opened = openRotation({ byOld: Buffer.from(byOld, "base64"), byNew: Buffer.from(byNew, "base64") }, keys);
+    if (!opened.ok) return { ok: false, step: "rotations", position: i + 1, detail: `${opened.reason}: ${opened.detail}` };
+    rotations.push(opened.rotation);
+  }
+  const chains: VerifiedChain[] = [];
+  for (const [i, chain] of file.chains.entries()) {
+    const verified = verifyChain(chain, { trusted, rotations, keys });
+    if ("step" in verified) return { ...verified, chain: i + 1 };
+    const before = chains.at(-1)?.last.record.allocation;
+    const { allocation } = verified.last.record;
+    if (before !== undefined && before >= allocation) return { ok: false, step: "file", chain: i + 1, detail: `allocation ${allocation} stands after ${before}` };
+    chains.push(verified);
+  }
+  return { ok: true, chains };
+}
+
+interface Trust {
+  trusted: ReadonlySet<string>;
+  rotations: readonly Rotation[];
+  keys: KeyAdmission;
+}
+type Broken = ProofFileVerdict & { ok: false };
+
+function verifyChain({ segments, root }: ProofFile["chains"][number], trust: Trust): VerifiedChain | Broken {
+  const opened: Signed<ProofSegment>[] = [];
+  for (const [i, sealed] of segments.entries()) {
+    const one = openStatement(PROOF, Buffer.from(sealed, "base64"), trust.keys);
+    if (!one.ok) return { ok: false, step: "signature", position: i + 1, detail: `${one.reason}: ${one.detail}` };
+    const fault = keyFaultOf(one.signed, trust);
+    if (fault !== undefined) return { ok: false, step: "key", position: i + 1, detail: fault };
+    opened.push(one.signed);
+  }
+  const verdict = checkChain(opened);
+  if (!verdict.ok) return { ok: false, step: "chain", position: verdict.position, detail: verdict.detail };
+  const last = opened.at(-1) as Signed<ProofSegment>;
+  const chain: VerifiedChain = {
+    last,
+    segments: opened.length,
+    signers: [...new Set(opened.map(({ key }) => key.hex))],
+    verdict,
+    events: opened.flatMap(({ record }) => record.events),
+    spans: opened.flatMap(({ record }) => record.spans),
+  };
+  if (root === undefined) return chain;
+  const under = verifyRoot(root, opened, trust);
+  return typeof under === "string" ? { ok: false, step: "root", detail: under } : { ...chain, root: under };
+}
+
+/** The root holds one of the segments; it was the newest when the root was signed. */
+function verifyRoot(root: RootPlace, opened: readonly Signed<ProofSegment>[], trust: Trust): VerifiedChain["root"] & object | string {
+  const one = openStatement(PROOF_AGGREGATE, Buffer.from(root.sealed, "base64"), trust.keys);
+  if (!one.ok) return `${one.reason}: ${one.detail}`;
+  const { record } = one.signed;
+  const speaker = opened[0]?.record;
+  if (record.node !== speaker?.node || record.datacenter !== speaker.datacenter) return `a root of ${record.datacenter}/${record.node}`;
+  const fault = keyFaultOf(one.signed, trust);
+  if (fault !== undefined) return fault;
+  const path = root.path.map((hash) => Buffer.from(hash, "hex"));
+  const at = opened.findLastIndex(({ hash }) => isIncluded(Buffer.from(hash, "hex"), root.index, record.count, path, Buffer.from(record.root, "hex")));
+  return at === -1 ? "it holds none of the chain's segments" : { aggregate: record, position: at + 1 };
+}
+
+/** A key speaks in its own epochs only: who holds a key that was given up cannot add to what came after it. */
+function keyFaultOf({ record, key }: Signed<{ node: string; datacenter: string; epoch: number }>, { trusted, rotations }: Trust): string | undefined {
+  const own = rotations.filter(({ node, datacenter }) => node === record.node && datacenter === record.datacenter);
+  for (const start of trusted) {
+    const before = keysBefore(start, own);
+    const line = [...before, start, ...chainFrom(start, own, before).steps.map(({ newKey }) => newKey)];
+    const at = line.indexOf(key.hex);
+    if (at === -1) continue;
+    const step = (from: number) => own.find(({ oldKey, newKey }) => oldKey === line[from] && newKey === line[from + 1]);
+    const [into, out] = [step(at - 1), step(at)];
+    if (into !== undefined && record.epoch < into.epoch) return `key ${key.hex} spoke from epoch ${String(into.epoch)} on; this is ${String(record.epoch)}`;
+    if (out !== undefined && record.epoch >= out.epoch) return `key ${key.hex} was given up at epoch ${String(out.epoch)}; this is ${String(record.epoch)}`;
+    return undefined;
+  }
+  return `signed by key ${key.hex}, which is none of the given keys, nor one before or after them`;
+}
+
+/** Or what is wrong. */
+function parse(text: string): ProofFile | string {
+  let file: ProofFile;
+  try {
+    file = JSON.parse(text) as ProofFile;
+    if (!isProofFile(file)) return "is not a proof file";
+  } catch {
+    return "is not JSON";
+  }
+  if (file.chains.length === 0) return "holds no chain";
+  return proofFileText(file) === text ? file : "is not spelled as it was exported";
+}
+
+function isProofFile(file: ProofFile): boolean {
+  if (typeof file !== "object" || file === null || Object.keys(file).join() !== "v,chains,rotations" || file.v !== 1) return false;
+  const { chains, rotations } = file;
+  return Array.isArray(chains) && chains.every(isChain) && Array.isArray(rotations) && rotations.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isBase64));
+}
+
+function isChain(chain: ProofFile["chains"][number]): boolean {
+  if (typeof chain !== "object" || chain === null || !["segments", "segments,root"].includes(Object.keys(chain).join())) return false;
+  const { segments, root } = chain;
+  if (!Array.isArray(segments) || !segments.every(isBase64)) return false;
+  if (root === undefined) return true;
+  return typeof root === "object" && root !== null && Object.keys(root).join() === "sealed,index,path" && isBase64(root.sealed) && Number.isSafeInteger(root.index) && Array.isArray(root.path) && root.path.every(isHash);
+}
+
+/** In its one spelling. */
+function isBase64(value: unknown): boolean {
+  return typeof value === "string" && Buffer.from(value, "base64").toString("base64") === value;
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === "string" && /^[0-9a-f]{64}$/.test(value);
+}

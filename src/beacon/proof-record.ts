@@ -1,0 +1,82 @@
+/**
+ * What a node signs of an allocation that it ran: segments, each over a stretch of time without a hole, chained by hash.
+ * Not how they are made (src/sidecar/proofs) and not how a file of them is verified (proof-file.ts). What a segment
+ * proves is that the node's key said so at the time; what it does not prove is in docs/proofs.md. Times are Unix milliseconds.
+ */
+
+/** From the end of the span before to `endMs`. */
+export interface ProofSpan {
+  endMs: number;
+  /** Why nobody looked for more than a period; absent where the node did, at its end. */
+  gap?: string;
+  /** At the span's end, over the allocation's tasks, in millionths of a core; absent where Nomad does not tell. */
+  cpuPpm?: number;
+  memoryBytes?: number;
+}
+
+/** A task's event in Nomad's words. */
+export interface ProofEvent {
+  task: string;
+  type: string;
+  atMs: number;
+  exitCode?: number;
+  signal?: number;
+}
+
+/** Of a chain from its beginning. */
+export interface ProofTotals {
+  watchedMs: number;
+  gapMs: number;
+  /** Nomad's count: it keeps no more than ten events of a task. */
+  restarts: number;
+}
+
+/** The allocation that a chain is about; Nomad may change its job in place, with a new version. */
+export interface ProofSubject {
+  node: string;
+  datacenter: string;
+  allocation: string;
+  job: string;
+  namespace: string;
+  taskGroup: string;
+  jobVersion: number;
+  /** Lower-case hex SHA-256 of the job (src/sidecar/nomad/decode-runs.ts says of what in it). */
+  jobHash: string;
+  driver: string;
+  /** Of the decision that placed the job; absent where none of ours did. */
+  decisionId?: string;
+}
+
+export interface ProofSegment extends ProofSubject {
+  epoch: number;
+  issuedAtMs: number;
+  /** Hash of the node's sealed beacon when it signed. */
+  beaconHash: string;
+  index: number;
+  /** Hash of the sealed segment before; absent at index 0. */
+  previousHash?: string;
+  fromMs: number;
+  spans: readonly ProofSpan[];
+  events: readonly ProofEvent[];
+  totals: ProofTotals;
+  /** Nomad's word on how the allocation ended; empty while it has not. */
+  ended: string;
+  /** Index of the oldest segment that the node still kept. */
+  keptFrom: number;
+}
+
+export function endOf(segment: { fromMs: number; spans: readonly ProofSpan[] }): number {
+  return segment.spans.at(-1)?.endMs ?? segment.fromMs;
+}
+
+/** `before` and a segment's own spans. */
+export function addSpans(before: Pick<ProofTotals, "watchedMs" | "gapMs">, segment: Pick<ProofSegment, "fromMs" | "spans">): { watchedMs: number; gapMs: number } {
+  let { watchedMs, gapMs } = before;
+  let atMs = segment.fromMs;
+  for (const { endMs, gap } of segment.spans) {
+    if (gap === undefined) watchedMs += endMs - atMs;
+    else gapMs += endMs - atMs;
+    atMs = endMs;
+  }
+  return { watchedMs, gapMs };
+}

@@ -1,0 +1,147 @@
+/**
+ * One allocation's chain while the sidecar runs: samples and events come in, segments go out. What is not sealed yet is in
+ * memory only; after a kill the chain goes on from its last segment, and the time in between is a gap in it.
+ */
+import type { KeyObject } from "node:crypto";
+import { openStatement, seal, type Signed } from "../../beacon/envelope.js";
+import type { KeyAdmission } from "../../beacon/keys.js";
+import { checkChain, nextSegment } from "../../beacon/proof-chain.js";
+import { PROOF } from "../../beacon/proof-codec.js";
+import { endOf, type ProofEvent, type ProofSegment, type ProofSpan } from "../../beacon/proof-record.js";
+import type { AllocationRun, AllocationUsage } from "../nomad-runs.js";
+
+/** What is kept on the disk of one chain. The oldest segments go first. */
+export const KEPT_SEGMENTS = 96;
+/** Samples in one segment: one signature and one write to the disk for all of them. */
+const SEGMENT_SAMPLES = 10;
+/** A sample that comes later than so many periods ends a gap: what happened in it nobody looked at. */
+const GAP_PERIODS = 2.5;
+/** The sidecar did not run, or was in no cluster; it ran, and Nomad did not answer. */
+const NOT_WATCHED = "not-watched";
+const NO_ANSWER = "no-answer";
+const ENDED: ReadonlySet<string> = new Set(["complete", "failed"]);
+
+export interface Signing {
+  node: string;
+  datacenter: string;
+  epoch: number;
+  beaconHash: string;
+  identity: { publicKey: Uint8Array; privateKey: KeyObject };
+  keys: KeyAdmission;
+}
+
+export interface Kept {
+  segments: readonly Uint8Array[];
+  eventsUntilNs: Readonly<Record<string, number>>;
+}
+
+export class AllocationChain {
+  #segments: readonly Uint8Array[] = [];
+  #last: Signed<ProofSegment> | undefined;
+  #eventsUntilNs: Readonly<Record<string, number>> = {};
+  #spans: ProofSpan[] = [];
+  #run: AllocationRun | undefined;
+
+  /** Throws where what was kept is not a chain of this node's: nothing may be added to it then. `write` returns when it is on the disk. */
+  constructor(
+    private readonly sampleMs: number,
+    kept: Kept | null,
+    trust: { keys: KeyAdmission; isOwnKey: (hex: string) => boolean },
+    private readonly write: (kept: Kept) => void,
+  ) {
+    if (kept === null) return;
+    const opened = kept.segments.map((sealed) => {
+      const one = openStatement(PROOF, sealed, trust.keys);
+      if (!one.ok) throw new Error(`${one.reason}: ${one.detail}`);
+      if (!trust.isOwnKey(one.signed.key.hex)) throw new Error(`signed by key ${one.signed.key.hex}, which is not this node's`);
+      return one.signed;
+    });
+    const verdict = checkChain(opened);
+    if (!verdict.ok) throw new Error(`segment ${String(verdict.position)} of ${String(opened.length)}: ${verdict.detail}`);
+    [this.#segments, this.#last, this.#eventsUntilNs] = [kept.segments, opened.at(-1), kept.eventsUntilNs];
+  }
+
+  get ended(): boolean {
+    return (this.#last?.record.ended ?? "") !== "";
+  }
+  get newestHash(): string | undefined {
+    return this.#last?.hash;
+  }
+
+  /** `usage`: absent where Nomad gave none. Seals where something is to be told, and then throws what `write` throws. */
+  see(run: AllocationRun, usage: AllocationUsage | undefined, nowMs: number, signing: Signing): void {
+    if (this.ended) return;
+    const watched = this.#run !== undefined;
+    this.#run = run;
+    const ended = ENDED.has(run.clientStatus);
+    const finishedAtMs = run.tasks.flatMap(({ finishedAtMs: at }) => at ?? []);
+    if (ended) this.#cover(finishedAtMs.length > 0 ? Math.max(...finishedAtMs) : nowMs, {}, watched);
+    else if (run.clientStatus === "running" && usage !== undefined) this.#cover(nowMs, usage, watched);
+    const told = run.tasks.some(({ name, events }) => events.some(({ atNs }) => atNs > (this.#eventsUntilNs[name] ?? 0)));
+    if (this.#last === undefined || told || ended || this.#spans.length >= SEGMENT_SAMPLES) this.#seal(run, nowMs, signing);
+  }
+
+  /** Seals what has not been. */
+  flush(nowMs: number, signing: Signing): void {
+    if (this.#run !== undefined && !this.ended && this.#spans.length > 0) this.#seal(this.#run, nowMs, signing);
+  }
+
+  get #endMs(): number | undefined {
+    return this.#spans.at(-1)?.endMs ?? (this.#last === undefined ? undefined : endOf(this.#last.record));
+  }
+
+  #cover(untilMs: number, usage: AllocationUsage, watched: boolean): void {
+    const fromMs = this.#endMs ?? startOf(this.#run);
+    if (untilMs <= fromMs) return; // a clock went back, or it ended before the last sample was taken
+    const late = untilMs - fromMs > GAP_PERIODS * this.sampleMs;
+    this.#spans.push(late ? { endMs: untilMs, gap: watched ? NO_ANSWER : NOT_WATCHED } : { endMs: untilMs, ...usage });
+  }
+
+  #seal(run: AllocationRun, nowMs: number, { node, datacenter, epoch, beaconHash, identity, keys }: Signing): void {
+    const before = this.#last?.record;
+    const ended = ENDED.has(run.clientStatus) ? run.clientStatus : "";
+    const segment = nextSegment(
+      {
+        node: before?.node ?? node, datacenter: before?.datacenter ?? datacenter,
+        allocation: run.id, job: run.jobId, namespace: run.namespace, taskGroup: run.taskGroup,
+        jobVersion: run.jobVersion, driver: run.driver,
+        jobHash: before?.jobVersion === run.jobVersion ? before.jobHash : run.jobHash,
+        ...(run.decisionId === undefined ? {} : { decisionId: run.decisionId }),
+      },
+      this.#last, startOf(run),
+      {
+        epoch, issuedAtMs: nowMs, beaconHash, ended,
+        spans: this.#spans,
+        events: this.#newEvents(run),
+        restarts: Math.max(before?.totals.restarts ?? 0, run.tasks.reduce((sum, { restarts }) => sum + restarts, 0)),
+      },
+      KEPT_SEGMENTS,
+    );
+    const opened = openStatement(PROOF, seal(PROOF, segment, identity), keys);
+    if (!opened.ok) throw new Error(`a proof that this node sealed does not open: ${opened.reason}: ${opened.detail}`);
+    const segments = [...this.#segments, opened.signed.sealed];
+    const kept: Kept = { segments: segments.slice(segments.length - (segment.index + 1 - segment.keptFrom)), eventsUntilNs: this.#untilNs(run) };
+    this.write(kept);
+    [this.#segments, this.#eventsUntilNs, this.#last, this.#spans] = [ended === "" ? kept.segments : [], kept.eventsUntilNs, opened.signed, []];
+  }
+
+  #newEvents(run: AllocationRun): ProofEvent[] {
+    return run.tasks
+      .flatMap(({ name, events }) => events
+        .filter(({ atNs }) => atNs > (this.#eventsUntilNs[name] ?? 0))
+        .map(({ atNs, ...event }) => ({ task: name, atMs: Math.floor(atNs / 1e6), ...event })))
+      .sort((a, b) => a.atMs - b.atMs);
+  }
+
+  #untilNs(run: AllocationRun): Record<string, number> {
+    const latest = run.tasks.map(({ name, events }) => [name, Math.max(this.#eventsUntilNs[name] ?? 0, ...events.map(({ atNs }) => atNs))] as const);
+    return { ...this.#eventsUntilNs, ...Object.fromEntries(latest) };
+  }
+}
+
+/** The first task's start, as far as Nomad remembers it. */
+function startOf(run: AllocationRun | undefined): number {
+  const started = run?.tasks.flatMap(({ startedAtMs }) => startedAtMs ?? []) ?? [];
+  const told = run?.tasks.flatMap(({ events }) => events.filter(({ type }) => type === "Started").map(({ atNs }) => Math.floor(atNs / 1e6))) ?? [];
+  return Math.min(...started, ...told);
+}
