@@ -18,6 +18,8 @@ const folder = mkdtempSync(join(tmpdir(), "ibrl-failover-"));
 const priceOfNode3 = (dollars: string): void => writeFileSync(join(folder, "price"), `#!/bin/sh\necho ${dollars}\n`, { mode: 0o755 });
 const policy = Buffer.from(JSON.stringify({ version: 2, name: "cheapest", mode: "enforce", scoring: { price_weight: 1 } }));
 
+const MOVED_AS_STOPPED = 'hypercore_ibrl_workload_moves_total{cause="stopped"}';
+
 interface Allocation {
   ID: string;
   NodeName: string;
@@ -146,6 +148,23 @@ test("a workload on a node that breaks its policy for longer than its grace is m
   priceOfNode3("0.001");
   await sidecar?.start();
   await sidecar?.waitReady();
+  await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
+}, TEST_MS);
+
+test("a drained node: what runs there ends in order, and is moved; the node takes work again when the drain is over", async () => {
+  const stopped = async () => (await metric(1, MOVED_AS_STOPPED)) + (await metric(2, MOVED_AS_STOPPED));
+  const before = await stopped();
+  const spawned = await spawn({});
+  const [id, old] = [spawned.id ?? "", spawned.allocation_id ?? ""];
+  expect(spawned.node).toBe("node-3");
+  const [{ ID: nodeId = "" } = {}] = (await nomad<{ ID: string; Name: string }[]>("/v1/nodes")).filter(({ Name }) => Name === "node-3");
+  const drain = async (change: object) => (await node(0).nomad?.request(`/v1/node/${nodeId}/drain`, { method: "POST", body: JSON.stringify(change) }))?.status;
+  expect(await drain({ DrainSpec: { Deadline: 3_600_000_000_000 } })).toBe(200);
+  await eventually(async () => expect(await running(id)).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 90_000 });
+  expect((await allocations(id)).find(({ ID }) => ID === old)).toMatchObject({ ClientStatus: "complete" });
+  expect(await stopped()).toBe(before + 1);
+  await (clients[1] as WorkloadClient).stop(id, 60_000);
+  expect(await drain({ DrainSpec: null, MarkEligible: true })).toBe(200);
   await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
 }, TEST_MS);
 
