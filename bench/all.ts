@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
-const PROGRAMS = ["record-sizes", "seal-open", "join-cluster", "fuzz", "policy-selection", "policy-wasm", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing --runs 5", "idle-sidecar --warm-up 20 --seconds 40"];
+const PROGRAMS = ["record-sizes", "seal-open", "proofs", "join-cluster", "fuzz", "policy-selection", "policy-wasm", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing --runs 5", "idle-sidecar --warm-up 20 --seconds 40"];
 
 let failed = 0;
 for (const line of PROGRAMS) {
