@@ -22,6 +22,7 @@ import { sendGrpcLogTo } from "./api/grpc-log.js";
 import { type EventHandlers, policyQueryEvent } from "./api/grpc-events.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
+import { TlsFiles } from "./api/tls-files.js";
 import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
@@ -132,6 +133,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     onSkipped: (operation, count) => logger.warn({ operation, count }, "entries of a Consul answer were not understood"),
   });
 
+  const tls = settings.tls === undefined ? undefined : new TlsFiles(settings.tls, logger);
+
   makeStateFolder(settings.stateDir);
   const identity = new NodeIdentity(loadOrCreateIdentity(settings.stateDir));
   const epoch = new EpochCounter(settings.stateDir);
@@ -204,6 +207,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       return { ...ownLinks(probing), ...(clusterPolicy === undefined ? {} : { policy: clusterPolicy.context }) };
     },
     limits: settings,
+    grpcPort: (address) => grpc.portAt(address),
     observer: telemetry.publish,
     standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
@@ -282,7 +286,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   metrics.beaconConnected.set(false);
   const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
   const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
-  const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: [], logger });
+  const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: settings.tlsAllow, logger });
   const jobs = await createNomadJobs(nomadSettingsFrom(settings.nomadEnv));
   const decisions = new Decisions({
     consul, identity, keys, clock,
@@ -316,10 +320,11 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const events: EventHandlers = new Map([policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
+    tls: settings.tls?.grpc === true ? tls : undefined,
     onAnswer: (path, code) => metrics.apiRequest("grpc", path, code),
   });
   const http = new HttpApi({
-    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, readiness, registry: metrics.registry, logger,
+    bind: settings.httpBind, insecureBind: settings.insecureBind, guard, tls: settings.tls?.http === true ? tls : undefined, reader: view, workloads, readiness, registry: metrics.registry, logger,
     onAnswer: (route, status) => metrics.apiRequest("http", route, status),
   });
 
@@ -349,6 +354,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       price.run(signal),
       proofs.run(signal),
       mover?.run(signal),
+      tls?.run(clock, signal),
       probeBind === null ? undefined : probing.run(signal),
       endpoint === undefined
         ? undefined

@@ -59,6 +59,8 @@ export interface PublisherDeps {
   observer: PublishObserver;
   standalone: { node: string; address: string };
   advertiseAddr?: string;
+  /** The service's port in the catalog: gRPC's where peers reach it over mTLS at `address`, else 0. */
+  grpcPort: (address: string) => number;
 }
 
 /** A beacon before one was sealed: the cadence needs a size. */
@@ -83,7 +85,7 @@ export class Publisher {
 
   constructor(private readonly deps: PublisherDeps) {
     const { clock, random, backoff, limits } = deps;
-    this.#registration = new Registration(deps.consul, limits.beatMs);
+    this.#registration = new Registration(deps.consul, limits.beatMs, deps.grpcPort);
     this.#cadence = cadenceFor(1, TYPICAL_SEALED_BYTES, limits);
     this.#budget = new TokenBucket(this.#cadence.writesPerS, this.#cadence.writeBurst);
     const monoMs = () => clock.monoMs();

@@ -19,6 +19,8 @@ export class Registration {
   constructor(
     private readonly consul: Pick<ConsulApi, "registerService" | "deregisterService" | "passTtl">,
     private readonly beatMs: number,
+    /** Where peers reach gRPC over mTLS at this address; 0: nowhere. */
+    private readonly grpcPort: (address: string) => number = () => 0,
   ) {}
 
   /** Rejects with ConsulError. */
@@ -27,8 +29,7 @@ export class Registration {
       id: SERVICE_NAME,
       name: SERVICE_NAME,
       address,
-      // 0: gRPC listens on loopback, where no peer reaches it.
-      port: 0,
+      port: this.grpcPort(address),
       tags: serviceTags(beacon.record),
       meta: serviceMeta(beacon),
       check: { id: this.checkId, name: "IBRL sidecar", ttlMs: this.ttlMs, deregisterAfterMs: DEREGISTER_AFTER_MS },

@@ -52,6 +52,11 @@ export const SETTINGS = [
   { name: "proof-interval", env: "IBRL_PROOF_INTERVAL", kind: "duration", group: "Measuring", default: "30s", min: 500, max: 600_000, help: "Between two looks at each Nomad allocation on this node, and at what it uses, for its proof (docs/proofs.md)." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
   { name: "cluster-policy", env: "IBRL_CLUSTER_POLICY", kind: "text", group: "Policy", default: "", help: "Policy file or module of the cluster: every decision of this sidecar satisfies it too, whatever a spawn's policy says, and the node's signed state names it. Read at the start. Empty: none." },
+  { name: "tls-cert-file", env: "IBRL_TLS_CERT_FILE", kind: "text", group: "Serving", default: "", help: "PEM certificate of the ports, and its chain: with it, and the two files below, they speak mTLS. Looked at every two seconds; a new one is taken up without a restart." },
+  { name: "tls-key-file", env: "IBRL_TLS_KEY_FILE", kind: "text", group: "Serving", default: "", help: "PEM key of the certificate." },
+  { name: "tls-client-ca-file", env: "IBRL_TLS_CLIENT_CA_FILE", kind: "text", group: "Serving", default: "", help: "PEM certificates of the CA that signs clients' certificates; a client without one is refused." },
+  { name: "tls-ports", env: "IBRL_TLS_PORTS", kind: "choice", group: "Serving", default: "both", choices: ["both", "grpc", "http"], help: "Which ports speak mTLS; the other stays plain text." },
+  { name: "tls-allow", env: "IBRL_TLS_ALLOW", kind: "list", group: "Serving", help: "A name (SPIFFE URI, DNS name, or common name) whose certificate may ask for changes (Spawn, Stop). Default: every certificate of the client CA." },
   { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
   { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
   { name: "beacon-price-schedule", env: "IBRL_BEACON_PRICE_SCHEDULE", kind: "text", group: "Beacon", default: "", help: "Prices by the time of day, UTC, such as 00:00-06:00=0.005,18:00-23:00=0.02; --beacon-price at all other times." },
@@ -138,6 +143,9 @@ export interface SidecarSettings {
   grpcBind: HostPort;
   httpBind: HostPort;
   insecureBind: boolean;
+  /** mTLS, and which ports speak it; absent: none. */
+  tls?: { certFile: string; keyFile: string; clientCaFile: string; grpc: boolean; http: boolean };
+  tlsAllow: readonly string[];
   /** Null: off. Undefined: the member address and the default port. */
   probeBind: HostPort | null | undefined;
   probeIntervalMs: number;
@@ -192,6 +200,8 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     grpcBind: hostPortOf(found.get("grpc-bind-addr")),
     httpBind: hostPortOf(found.get("http-bind-addr")),
     insecureBind: text("insecure-bind") === "true",
+    ...tlsOf((name) => ({ text: text(name) ?? "", where: found.get(name)?.where ?? "" })),
+    tlsAllow: listOf(found.get("tls-allow")),
     probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
     probeIntervalMs: number("probe-interval"),
     proofIntervalMs: number("proof-interval"),
@@ -289,6 +299,18 @@ export function parseDuration(text: string): number {
   if (match === null) return Number.NaN;
   const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as "ms" | "s" | "m" | "h"];
   return Number(match[1]) * unitMs;
+}
+
+/** All three files or none. */
+function tlsOf(of: (name: SettingName) => { text: string; where: string }): Pick<SidecarSettings, "tls"> {
+  const names = ["tls-cert-file", "tls-key-file", "tls-client-ca-file"] as const;
+  const [certFile = "", keyFile = "", clientCaFile = ""] = names.map((name) => of(name).text);
+  const given = names.find((name) => of(name).text !== "");
+  if (given === undefined) return {};
+  const missing = names.find((name) => of(name).text === "");
+  if (missing !== undefined) throw new SettingsError(of(given).where, `is given without --${missing}: mTLS takes a certificate, its key and the clients' CA`);
+  const ports = of("tls-ports").text;
+  return { tls: { certFile, keyFile, clientCaFile, grpc: ports !== "http", http: ports !== "grpc" } };
 }
 
 function listOf(found: Found | undefined): string[] {

@@ -268,15 +268,58 @@ describe("a hostile client", () => {
     expect(await raw(await serve(), "\u0016\u0003\u0001 hello\r\n\r\n")).toMatch(/^HTTP\/1\.1 400 /);
   });
 
-  test("connections over the cap are dropped, those before them live", async () => {
-    const bound = await serve({ limits: { maxConnections: 1 } });
-    const first = connect(bound.port, bound.host);
-    await new Promise((resolve) => first.once("connect", resolve));
-    expect(await raw(bound, get("Host: localhost\r\n"))).toBe("");
-    const answer = new Promise<string>((resolve) => first.once("data", (chunk) => resolve(chunk.toString())));
-    first.write(get("Host: localhost\r\n", "/healthz"));
-    expect(await answer).toMatch(/^HTTP\/1\.1 200 /);
-    first.destroy();
+  test("a full port: the connection whose client is idle makes room, the one that is worked for does not", async () => {
+    let asked: () => void = () => {};
+    let finish: () => void = () => {};
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    const bound = await serve({ limits: { total: 1 }, reader: { list: () => new Promise((resolve) => ((finish = () => resolve(views)), asked())) } });
+    const idle = connect(bound.port, bound.host);
+    idle.on("error", () => {});
+    await new Promise((resolve) => idle.once("connect", resolve));
+    const cut = new Promise((resolve) => idle.once("close", resolve));
+    const worked = raw(bound, get("Host: localhost\r\n"));
+    await cut;
+    await reached;
+    expect(await raw(bound, get("Host: localhost\r\n", "/healthz"))).toBe("");
+    finish();
+    expect(await worked).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await raw(bound, get("Host: localhost\r\n", "/healthz"))).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test("calls over a client's share are 429, health is not; the share comes back", async () => {
+    let asked: () => void = () => {};
+    let finish: () => void = () => {};
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    const { url } = await serve({ limits: { openPerClient: 1 }, reader: { list: () => new Promise((resolve) => ((finish = () => resolve(views)), asked())) } });
+    const first = fetch(`${url}/list`);
+    await reached;
+    const over = await fetch(`${url}/logs`);
+    expect([over.status, over.headers.get("retry-after"), await over.json()]).toEqual([429, "1", { error: expect.stringMatching(/too many calls/) as string }]);
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    finish();
+    expect((await first).status).toBe(200);
+    expect((await fetch(`${url}/logs`)).status).toBe(401);
+  });
+
+  test("calls over a client's rate are 429", async () => {
+    const { url } = await serve({ limits: { perS: 0, burst: 2 } });
+    expect([(await fetch(`${url}/logs`)).status, (await fetch(`${url}/logs`)).status, (await fetch(`${url}/logs`)).status]).toEqual([401, 401, 429]);
+  });
+
+  test("a client that does not take its answer is cut in the end", async () => {
+    const big = { ...views[0], detail: "x".repeat(8 * 1024 * 1024) } as NodeView;
+    const bound = await serve({ limits: { callMs: 300, openPerClient: 1 }, reader: { list: async () => [big] } });
+    const slow = connect(bound.port, bound.host);
+    slow.pause().on("error", () => {});
+    slow.write(get("Host: localhost\r\n"));
+    // Its share comes back although it never reads.
+    let status = 429;
+    while (status === 429) {
+      status = (await fetch(`${bound.url}/logs`)).status;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(status).toBe(401);
+    slow.destroy();
   });
 });
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Flags } from "@oclif/core";
 import { PlacementError } from "../../sidecar/placement-error.js";
 import { readSpawn } from "../../sidecar/spawn-order.js";
+import type { TlsFlags } from "../reading/client-tls-files.js";
 import { loadPolicy } from "../reading/policy-source.js";
 import { openSource } from "../reading/source.js";
 import { UsageError } from "../reading/usage-error.js";
@@ -36,7 +37,7 @@ export default class ClusterSpawn extends WorkloadCommand {
     const request = {
       image_ref: flags["image-ref"], cores: flags.cpu, memory: flags.mem, ports, dynamic_ports: dynamicPorts, env: flags.env ?? [],
       dry_run: flags["dry-run"], allow_overlap: flags["allow-overlap"], request_id: flags["request-id"] ?? randomUUID(),
-      ...(flags.policy === undefined ? {} : { policy: await policyBytes(flags.policy, flags["grpc-addr"]) }),
+      ...(flags.policy === undefined ? {} : { policy: await policyBytes(flags.policy, flags) }),
     };
     checked(request);
     const answer = await this.call(flags, (client, timeoutMs) => client.spawn(request, timeoutMs));
@@ -46,8 +47,8 @@ export default class ClusterSpawn extends WorkloadCommand {
 }
 
 /** Rejects with PolicyFileError or ApiError. */
-async function policyBytes(policy: string, address: string): Promise<Uint8Array> {
-  const source = await openSource({ consul: false, datacenter: undefined, "grpc-addr": address }, process.env);
+async function policyBytes(policy: string, flags: TlsFlags & { "grpc-addr": string }): Promise<Uint8Array> {
+  const source = await openSource({ ...flags, consul: false, datacenter: undefined }, process.env);
   try {
     return (await loadPolicy(policy, source.stored)).bytes;
   } finally {

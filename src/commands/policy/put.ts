@@ -2,7 +2,8 @@ import { Args, Flags } from "@oclif/core";
 import { KeyAdmission } from "../../beacon/keys.js";
 import { openStoredPolicy, POLICY_NAME_RULE, policyHash } from "../../policy/stored-policy.js";
 import { callerFlags, callerHeaders } from "../reading/caller-flags.js";
-import { hostPort, readingFlags } from "../reading/flags.js";
+import { clientTlsFrom } from "../reading/client-tls-files.js";
+import { hostPort, readingFlags, tlsFlags } from "../reading/flags.js";
 import { PlainCommand } from "../reading/plain-command.js";
 import { checkPolicy, PolicyFileError } from "../reading/policy-source.js";
 import { UsageError } from "../reading/usage-error.js";
@@ -19,6 +20,7 @@ export default class PolicyPut extends PlainCommand {
   static override flags = {
     name: Flags.string({ summary: "Default: the policy's own name, or the module's file name.", helpValue: "NAME" }),
     "grpc-addr": readingFlags["grpc-addr"],
+    ...tlsFlags,
     ...callerFlags,
   };
 
@@ -28,7 +30,7 @@ export default class PolicyPut extends PlainCommand {
     const name = flags.name ?? evaluator.identity.name;
     if (!POLICY_NAME_RULE.test(name)) throw new UsageError(`${JSON.stringify(name)} is no name to store a policy under: choose one of letters, digits, . _ - with --name`);
     const { askToPut } = await import("../../sidecar/api/policy-client.js");
-    const { value } = await askToPut(name, bytes, { address: hostPort(flags["grpc-addr"]), headers: callerHeaders(flags, process.env) });
+    const { value } = await askToPut(name, bytes, { address: hostPort(flags["grpc-addr"]), tls: clientTlsFrom(flags), headers: callerHeaders(flags, process.env) });
     const opened = openStoredPolicy(name, value, new KeyAdmission());
     if (!opened.ok || opened.signed.record.hash !== policyHash(bytes)) throw new PolicyFileError(args.file, [{ path: name, message: `the sidecar's answer fails verification: ${opened.ok ? "another hash" : opened.detail}` }]);
     this.log(storedPolicyText(opened.signed, undefined));

@@ -17,6 +17,8 @@ const WITH_CONSUL = "To read without a sidecar, straight from Consul, add --cons
 const API_ADVICE: Partial<Record<ApiErrorCode, string>> = {
   unreachable: WITH_CONSUL,
   deadline: WITH_CONSUL,
+  tls: "--tls-ca, --tls-cert, --tls-key and --tls-server-name are for a sidecar that speaks mTLS (its --tls-cert-file), and for no other.",
+  busy: "Try again in a second.",
   protocol: "--grpc-addr takes a sidecar's gRPC port (8000 unless it was changed), not its HTTP port.",
   unimplemented: "--grpc-addr takes the address of a sidecar, or of a node of the first IBRL cluster.",
 };

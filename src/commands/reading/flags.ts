@@ -11,6 +11,24 @@ const MAX_INTERVAL_MS = 86_400_000;
 const source = "READING";
 const choice = "CHOOSING";
 
+/** Of every command that calls a sidecar. */
+export const tlsFlags = {
+  "tls-ca": Flags.string({
+    summary: "Of a sidecar that speaks mTLS: PEM certificates of the CA that signed its certificate.",
+    env: "IBRL_TLS_CA",
+    helpValue: "FILE",
+    helpGroup: source,
+  }),
+  "tls-cert": Flags.string({ summary: "PEM certificate to show to it.", env: "IBRL_TLS_CERT", helpValue: "FILE", helpGroup: source }),
+  "tls-key": Flags.string({ summary: "PEM key of that certificate.", env: "IBRL_TLS_KEY", helpValue: "FILE", helpGroup: source }),
+  "tls-server-name": Flags.string({
+    summary: "Name that its certificate must have: a DNS name, an address or a SPIFFE URI. Default: the host of --grpc-addr.",
+    env: "IBRL_TLS_SERVER_NAME",
+    helpValue: "NAME",
+    helpGroup: source,
+  }),
+};
+
 export const readingFlags = {
   "grpc-addr": Flags.string({
     summary: "gRPC address of the sidecar to ask.",
@@ -19,6 +37,7 @@ export const readingFlags = {
     helpValue: "HOST:PORT",
     helpGroup: source,
   }),
+  ...tlsFlags,
   consul: Flags.boolean({
     summary: "Read straight from Consul (CONSUL_HTTP_ADDR and the other CONSUL_* variables) and verify here, without a sidecar.",
     helpGroup: source,

@@ -2,16 +2,18 @@
 import { Flags } from "@oclif/core";
 import { decide, type Decision, type Policies } from "../../policy/decide.js";
 import { servicesIn } from "../../sidecar/service-nodes.js";
-import { readingFlags, type ReadingFlags } from "./flags.js";
+import { readingFlags, type ReadingFlags, tlsFlags } from "./flags.js";
+import type { TlsFlags } from "./client-tls-files.js";
 import { loadPolicy } from "./policy-source.js";
 import { openSource } from "./source.js";
 
 export const sourceFlags = {
   "grpc-addr": readingFlags["grpc-addr"],
+  ...tlsFlags,
   consul: readingFlags.consul,
   datacenter: readingFlags.datacenter,
 };
-export type SourceOptions = Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">;
+export type SourceOptions = Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags;
 
 export const liveFlags = {
   ...sourceFlags,

@@ -5,6 +5,8 @@
 import type { NodeView } from "../../beacon/node-view.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
 import type { StoredRecords } from "../../sidecar/stored-records.js";
+import type { ClientTls } from "../../sidecar/api/client-tls.js";
+import { clientTlsFrom, type TlsFlags } from "./client-tls-files.js";
 import { hostPort, type ReadingFlags } from "./flags.js";
 
 export interface Source {
@@ -24,11 +26,11 @@ export interface Source {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Asks nobody yet. Rejects with UsageError, or ConsulSettingsError where a CONSUL_* variable cannot be used. */
-export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr">, env: Environment): Promise<Source> {
-  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]));
+export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags, env: Environment): Promise<Source> {
+  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]), clientTlsFrom(flags));
 }
 
-async function sidecarSource(address: string): Promise<Source> {
+async function sidecarSource(address: string, tls: ClientTls | undefined): Promise<Source> {
   const [{ listCluster }, { findServices, storedAt }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
     import("../../sidecar/api/policy-client.js"),
@@ -41,13 +43,13 @@ async function sidecarSource(address: string): Promise<Source> {
   return {
     name: `the sidecar at ${address}`,
     read: async (signal) => {
-      const listing = await listCluster({ address, keys, signal });
+      const listing = await listCluster({ address, tls, keys, signal });
       served = listing.servedReputationSha256;
       return listing.views;
     },
     servedReputationSha256: () => served,
-    stored: storedAt({ address }),
-    services: (names) => findServices(names, { address }),
+    stored: storedAt({ address, tls }),
+    services: (names) => findServices(names, { address, tls }),
     close: () => {},
   };
 }

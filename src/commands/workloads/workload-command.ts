@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { Command, Flags, type Interfaces } from "@oclif/core";
 import type { WorkloadClient } from "../../sidecar/api/workload-client.js";
 import { failureOf } from "../reading/failure.js";
-import { hostPort, readingFlags } from "../reading/flags.js";
+import { clientTlsFrom } from "../reading/client-tls-files.js";
+import { hostPort, readingFlags, tlsFlags } from "../reading/flags.js";
 import { UsageError } from "../reading/usage-error.js";
 import { safeJson } from "../views/printable.js";
 
 const workloadFlags = {
   "grpc-addr": readingFlags["grpc-addr"],
+  ...tlsFlags,
   "api-token-file": Flags.string({
     summary: "File with the sidecar's bearer token: api.token of its state folder. A Nomad token comes from NOMAD_TOKEN.",
     env: "IBRL_API_TOKEN_FILE",
@@ -26,11 +28,12 @@ export abstract class WorkloadCommand extends Command {
   /** `timeoutMs` is of the call. */
   protected async call<T>(flags: WorkloadFlags, act: (client: WorkloadClient, timeoutMs: number) => Promise<T>): Promise<T> {
     const address = hostPort(flags["grpc-addr"]);
+    const tls = clientTlsFrom(flags);
     const apiToken = tokenIn(flags["api-token-file"]);
     const nomadToken = process.env["NOMAD_TOKEN"] || undefined;
     const [{ WorkloadClient }, { silenceGrpcLog }] = await Promise.all([import("../../sidecar/api/workload-client.js"), import("../../sidecar/api/grpc-log.js")]);
     silenceGrpcLog();
-    const client = new WorkloadClient(address, { ...(apiToken === undefined ? {} : { apiToken }), ...(nomadToken === undefined ? {} : { nomadToken }) });
+    const client = new WorkloadClient(address, { tls, ...(apiToken === undefined ? {} : { apiToken }), ...(nomadToken === undefined ? {} : { nomadToken }) });
     try {
       return await act(client, flags.timeout * 1_000);
     } finally {

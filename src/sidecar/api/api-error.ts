@@ -1,8 +1,13 @@
 /** How a call to a sidecar fails, as codes; one exhaustive table from gRPC's. */
-import { status } from "@grpc/grpc-js";
+import { type Metadata, status } from "@grpc/grpc-js";
+
+/** Trailer of a refusal by the limits on calls, which tells it from an answer over the client's own cap. */
+export const OVER_LIMIT = "ibrl-over-limit";
 
 export type ApiErrorCode =
   | "unreachable" // no sidecar answers at the address, or it is shutting down
+  | "tls" // no TLS with what listens there: it has none, it wants it, or a certificate is not accepted
+  | "busy" // over the server's limits on calls
   | "deadline"
   | "cancelled" // by our own signal
   | "unimplemented"
@@ -44,8 +49,9 @@ const CODES: Readonly<Record<Exclude<status, status.OK>, ApiErrorCode>> = {
 };
 
 /** `details` is the server's sentence, or grpc-js' own. */
-export function apiErrorOf(address: string, failure: { code: status; details: string }, cause?: unknown): ApiError {
-  const code = failure.code === status.OK ? "protocol" : (CODES[failure.code] ?? "protocol");
+export function apiErrorOf(address: string, failure: { code: status; details: string; metadata?: Metadata }, cause?: unknown): ApiError {
+  const over = failure.code === status.RESOURCE_EXHAUSTED && failure.metadata?.get(OVER_LIMIT)[0] !== undefined;
+  const code = over ? "busy" : failure.code === status.OK ? "protocol" : (CODES[failure.code] ?? "protocol");
   return new ApiError(code, address, `${sentence(code, address)} (${failure.details})`, cause === undefined ? undefined : { cause });
 }
 
@@ -53,6 +59,10 @@ function sentence(code: ApiErrorCode, address: string): string {
   switch (code) {
     case "unreachable":
       return `no sidecar answers at ${address}: start one with \`hypercore sidecar\`, or name the gRPC address of a running one`;
+    case "tls":
+      return `no TLS connection with ${address}`;
+    case "busy":
+      return `the sidecar at ${address} is too busy for this call`;
     case "deadline":
       return `the sidecar at ${address} did not answer in time`;
     case "cancelled":

@@ -4,6 +4,7 @@
  * asking first (CORS), and nobody here says yes. Each check alone would do; each is cheap.
  */
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { type Caller, CallerError, type CallerGuard } from "./caller.js";
 import { identitiesOf } from "./certificate-identity.js";
@@ -24,7 +25,7 @@ export async function admitChange(request: IncomingMessage, guard: CallerGuard, 
   }
   const nomadToken = request.headers["x-nomad-token"];
   try {
-    const caller = await guard.admit({ identities: identities(request), authorization, nomadToken: Array.isArray(nomadToken) ? nomadToken[0] : nomadToken }, signal);
+    const caller = await guard.admit({ identities: identitiesOfPeer(request.socket), authorization, nomadToken: Array.isArray(nomadToken) ? nomadToken[0] : nomadToken }, signal);
     return { caller };
   } catch (error) {
     if (!(error instanceof CallerError)) throw error;
@@ -32,6 +33,7 @@ export async function admitChange(request: IncomingMessage, guard: CallerGuard, 
   }
 }
 
-function identities({ socket }: IncomingMessage): string[] {
+/** Empty where there is no TLS, or no certificate that it verified. */
+export function identitiesOfPeer(socket: Socket): string[] {
   return socket instanceof TLSSocket && socket.authorized ? identitiesOf(socket.getPeerCertificate()) : [];
 }

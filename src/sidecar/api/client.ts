@@ -1,9 +1,9 @@
 /**
  * The gRPC client of the command line. It takes nothing on trust: each node of a listing is verified here
- * (view-of.ts). Plain text, so it is for a sidecar on this host.
+ * (view-of.ts). Plain text for a sidecar on this host, mTLS for any other.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { Client, credentials, Metadata, type MethodDefinition, type ServiceError } from "@grpc/grpc-js";
+import { Client, Metadata, type MethodDefinition, type ServiceError } from "@grpc/grpc-js";
 import { DEFAULT_SKEW_MS } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
 import type { NodeView } from "../../beacon/node-view.js";
@@ -11,13 +11,17 @@ import { believedRecords, reputationsFrom, withReputations } from "../../beacon/
 import type { cluster } from "../../proto/messages.js";
 import { ApiError, apiErrorOf } from "./api-error.js";
 import { ClusterServiceDefinition } from "./service-definition.js";
+import { channelOptions, type ClientTls, credentialsFor } from "./client-tls.js";
 import { viewOf } from "./view-of.js";
+import { moreExactly } from "./wrong-port.js";
 
 export interface CallOptions {
   /** HOST:PORT of a sidecar's gRPC. */
   address: string;
   /** Of the call; verification comes after it. */
   timeoutMs?: number;
+  /** Plain text without. */
+  tls?: ClientTls | undefined;
   /** What the caller shows (caller.ts); in plain text only to a loopback address. */
   headers?: Readonly<Record<string, string>>;
   signal?: AbortSignal;
@@ -67,16 +71,10 @@ export async function listCluster(options: ListOptions): Promise<Listing> {
 
 /** Rejects with ApiError. */
 export async function callSidecar<Q, S>(method: MethodDefinition<Q, S>, request: Q, options: CallOptions): Promise<S> {
-  const { address, timeoutMs = DEFAULT_TIMEOUT_MS, headers = {}, signal } = options;
+  const { address, timeoutMs = DEFAULT_TIMEOUT_MS, tls, headers = {}, signal } = options;
   const metadata = new Metadata();
   for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
-  const client = new Client(address, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": MAX_ANSWER_BYTES,
-    // A sidecar is never behind the proxy that the environment names for the web.
-    "grpc.enable_http_proxy": 0,
-    // What is down is said at once; who wants to wait calls again.
-    "grpc.enable_retries": 0,
-  });
+  const client = new Client(address, credentialsFor(address, tls), { ...channelOptions(address, tls), "grpc.max_receive_message_length": MAX_ANSWER_BYTES });
   try {
     return await new Promise<S>((resolve, reject) => {
       const done = (error: ServiceError | null, answer?: S) => {
@@ -89,6 +87,8 @@ export async function callSidecar<Q, S>(method: MethodDefinition<Q, S>, request:
       if (signal?.aborted === true) cancel();
       else signal?.addEventListener("abort", cancel, { once: true });
     });
+  } catch (error) {
+    throw error instanceof ApiError ? await moreExactly(error, tls !== undefined) : error;
   } finally {
     client.close();
   }

@@ -1,17 +1,23 @@
 /**
- * The gRPC side: ClusterService for the ancestor's clients and ours, health and reflection beside it. Plain text, and
- * therefore loopback only (bind-address.ts).
+ * The gRPC side: ClusterService for the ancestor's clients and ours, health and reflection beside it. In plain text on
+ * loopback, or over mTLS anywhere (bind-address.ts). The listening socket is ours and not grpc-js's, which has no limit
+ * on connections; sockets that are let in are handed to it.
  */
+import { createServer as createTcpServer, type Server as TcpServer, type AddressInfo } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import { type sendUnaryData, Server, ServerCredentials, type ServerUnaryCall, type ServerWritableStream, status } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 import type { Logger } from "pino";
 import type { cluster } from "../../proto/messages.js";
 import { type Clock, systemClock } from "../clock.js";
 import type { HostPort } from "../settings.js";
-import { bindErrorOf, checkBind, formatHostPort } from "./bind-address.js";
+import { checkBind, isLoopback, listen } from "./bind-address.js";
 import { type Caller, CallerError, type CallerGuard, type Credentials } from "./caller.js";
+import { limitCalls } from "./call-guard.js";
+import { CALL_BUDGET, type CallBudget, CallLimits } from "./call-limits.js";
 import { identitiesOf } from "./certificate-identity.js";
 import type { ClusterReader } from "./cluster-reader.js";
+import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from "./connections.js";
 import { listMessageOf } from "./contract.js";
 import type { Workloads } from "../workloads.js";
 import { GrpcWorkloads } from "./grpc-workloads.js";
@@ -20,6 +26,7 @@ import { GrpcPolicies, type PolicyService } from "./grpc-policies.js";
 import { OpenCalls } from "./open-calls.js";
 import { reflectionService } from "./reflection.js";
 import { ClusterServiceDefinition, EventsDefinition, PoliciesDefinition, SERVICE_NAME } from "./service-definition.js";
+import type { TlsFiles } from "./tls-files.js";
 
 type Query = cluster.services.api.VmQueryRequest.$Properties;
 type States = cluster.services.api.NodesStateResponse.$Properties;
@@ -30,6 +37,9 @@ export interface GrpcApiOptions {
   bind: HostPort;
   insecureBind: boolean;
   guard: CallerGuard;
+  /** mTLS; plain text without. */
+  tls?: TlsFiles | undefined;
+  limits?: Partial<ConnectionLimits & CallBudget>;
   reader: ClusterReader;
   workloads: Workloads;
   /** Absent: no service Policies. */
@@ -53,11 +63,15 @@ export class GrpcApi {
   readonly #server: Server;
   readonly #health = new HealthImplementation({ "": "NOT_SERVING", [SERVICE_NAME]: "NOT_SERVING" });
   readonly #closing = new AbortController();
+  readonly #connections: Connections;
+  #listener: TcpServer | undefined;
 
   constructor(private readonly options: GrpcApiOptions) {
+    const { limits, clock = systemClock } = options;
     this.#calls = new OpenCalls(options.onAnswer);
+    this.#connections = new Connections({ ...CONNECTION_LIMITS, ...limits });
     this.#server = new Server({
-      interceptors: [this.#calls.interceptor],
+      interceptors: [this.#calls.interceptor, limitCalls(new CallLimits({ ...CALL_BUDGET, ...limits }, clock), this.#connections)],
       "grpc.max_receive_message_length": MAX_REQUEST_BYTES,
       "grpc.max_concurrent_streams": 100,
       // Half-open connections of clients that vanished are found, and idle ones are not kept for ever.
@@ -89,15 +103,26 @@ export class GrpcApi {
 
   /** Resolves with the actual address. Rejects with BindError. Health says NOT_SERVING until `setServing(true)`. */
   async start(): Promise<HostPort> {
-    const { bind, insecureBind, logger } = this.options;
-    checkBind("grpc", bind, insecureBind, logger);
-    const port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(formatHostPort(bind), ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(bindErrorOf("grpc", bind, error));
-      });
+    const { bind, insecureBind, logger, tls } = this.options;
+    checkBind("grpc", bind, { insecureBind, mtls: tls !== undefined }, logger);
+    const { injectConnection } = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    const secure = tls === undefined ? undefined : createTlsServer({ ...tls.options, ALPNProtocols: ["h2"] }, injectConnection);
+    if (secure !== undefined) tls?.keep(secure);
+    secure?.on("tlsClientError", (error) => logger.debug({ err: error, server: "grpc" }, "tls client refused"));
+    this.#listener = createTcpServer({ noDelay: true }, (socket) => {
+      if (!this.#connections.admit(socket)) return;
+      if (secure === undefined) injectConnection(socket);
+      else secure.emit("connection", socket);
     });
-    return { host: bind.host, port };
+    await listen("grpc", this.#listener, bind, logger);
+    return { host: bind.host, port: (this.#listener.address() as AddressInfo).port };
+  }
+
+  /** The port at which others reach this server over mTLS by `address`; 0 where they do not. */
+  portAt(address: string): number {
+    const { bind, tls } = this.options;
+    const reached = tls !== undefined && !isLoopback(bind.host) && [address, "0.0.0.0", "::"].includes(bind.host);
+    return reached ? ((this.#listener?.address() as AddressInfo | null | undefined)?.port ?? 0) : 0;
   }
 
   /** What gRPC health answers; health watchers hear of the change. */
@@ -113,6 +138,7 @@ export class GrpcApi {
     const clock = this.options.clock ?? systemClock;
     const grace = new AbortController();
     this.setServing(false);
+    this.#listener?.close();
     this.#server.tryShutdown(() => grace.abort());
     this.#calls.end("streams", SHUTTING_DOWN);
     await clock.sleep(graceMs, grace.signal);
@@ -120,6 +146,7 @@ export class GrpcApi {
     this.#closing.abort();
     if (!grace.signal.aborted) await clock.sleep(FLUSH_MS, grace.signal);
     this.#server.forceShutdown();
+    this.#connections.cutAll();
   }
 
   /** A call that only a known caller gets through to. */

@@ -2,20 +2,23 @@
  * The HTTP side: plain node:http around http-routes.ts, with every size and time bounded. No CORS header is ever
  * sent, so no other origin's page can read an answer.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerOptions, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import type { Logger } from "pino";
 import { type Clock, systemClock } from "../clock.js";
 import type { HostPort } from "../settings.js";
-import { bindErrorOf, checkBind } from "./bind-address.js";
+import { checkBind, listen } from "./bind-address.js";
+import { CALL_BUDGET, type CallBudget, CallLimits } from "./call-limits.js";
 import type { CallerGuard } from "./caller.js";
-import { admitChange } from "./change-guard.js";
+import { admitChange, identitiesOfPeer } from "./change-guard.js";
+import { clientOf, CONNECTION_LIMITS, type ConnectionLimits, Connections } from "./connections.js";
 import { isOwnHost } from "./host-guard.js";
 import { type Answer, errorAnswer } from "./http-answer.js";
 import { attempt, type RouteContext, routeFor, routeName } from "./http-routes.js";
+import type { TlsFiles } from "./tls-files.js";
 
-export interface HttpLimits {
-  maxConnections: number;
+export interface HttpLimits extends ConnectionLimits, CallBudget {
   /** Of a request's headers together, and of its body. */
   maxHeaderBytes: number;
   maxBodyBytes: number;
@@ -29,7 +32,8 @@ export interface HttpLimits {
 
 /** A listing is read by a person or a scraper every few seconds; none of them comes near these. */
 export const HTTP_LIMITS: HttpLimits = {
-  maxConnections: 256,
+  ...CONNECTION_LIMITS,
+  ...CALL_BUDGET,
   maxHeaderBytes: 8 * 1024,
   maxBodyBytes: 64 * 1024,
   headersTimeoutMs: 10_000,
@@ -38,10 +42,16 @@ export const HTTP_LIMITS: HttpLimits = {
   checkIntervalMs: 5_000,
 };
 
+/** Health is outside the limits on calls: whoever fills them must not make the node look dead. */
+const UNLIMITED = new Set(["/healthz", "/readyz"]);
+const OVER_LIMIT = errorAnswer(429, "too many calls of this client, or in all: try again in a second");
+
 export interface HttpApiOptions extends RouteContext {
   bind: HostPort;
   insecureBind: boolean;
   guard: CallerGuard;
+  /** mTLS; plain text without. */
+  tls?: TlsFiles | undefined;
   /** Further names that clients reach this server by, without ports. */
   hostNames?: readonly string[];
   logger: Logger;
@@ -54,12 +64,17 @@ export class HttpApi {
   readonly #server: Server;
   readonly #limits: HttpLimits;
   readonly #closing = new AbortController();
+  readonly #connections: Connections;
+  readonly #calls: CallLimits;
   #draining = false;
 
   constructor(private readonly options: HttpApiOptions) {
     this.#limits = { ...HTTP_LIMITS, ...options.limits };
     const limits = this.#limits;
-    this.#server = createServer(
+    this.#connections = new Connections(limits);
+    this.#calls = new CallLimits(limits, options.clock ?? systemClock);
+    this.#server = serverOf(
+      options.tls,
       {
         maxHeaderSize: limits.maxHeaderBytes,
         headersTimeout: limits.headersTimeoutMs,
@@ -71,23 +86,16 @@ export class HttpApi {
       },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = limits.maxConnections;
+    // First of the listeners: nothing is made for a connection that is refused.
+    this.#server.prependListener("connection", (socket: Socket) => this.#connections.admit(socket));
     this.#server.timeout = limits.idleTimeoutMs;
   }
 
   /** Resolves with the actual address. Rejects with BindError. */
   async start(): Promise<HostPort> {
-    const { bind, insecureBind, logger } = this.options;
-    checkBind("http", bind, insecureBind, logger);
-    await new Promise<void>((resolve, reject) => {
-      const failed = (error: Error) => reject(bindErrorOf("http", bind, error));
-      this.#server.once("error", failed);
-      this.#server.listen(bind.port, bind.host, () => {
-        this.#server.off("error", failed);
-        this.#server.on("error", (error) => logger.error({ err: error }, "http server failed"));
-        resolve();
-      });
-    });
+    const { bind, insecureBind, logger, tls } = this.options;
+    checkBind("http", bind, { insecureBind, mtls: tls !== undefined }, logger);
+    await listen("http", this.#server, bind, logger);
     return { host: bind.host, port: (this.#server.address() as AddressInfo).port };
   }
 
@@ -100,6 +108,7 @@ export class HttpApi {
     await (this.options.clock ?? systemClock).sleep(graceMs, grace.signal);
     this.#closing.abort();
     this.#server.closeAllConnections();
+    this.#connections.cutAll();
     await closed;
   }
 
@@ -109,13 +118,18 @@ export class HttpApi {
     response.once("close", () => gone.abort());
     response.once("error", (error) => logger.debug({ err: error }, "http client went away"));
     const path = (request.url ?? "").split("?", 1)[0] ?? "";
-    const answer = await this.#answer(request, path, AbortSignal.any([gone.signal, this.#closing.signal]));
+    const ticket = UNLIMITED.has(path) ? { end: () => {} } : this.#calls.begin(clientName(request));
+    response.once("close", () => ticket?.end());
+    const answer = ticket === undefined ? OVER_LIMIT : await this.#answer(request, path, AbortSignal.any([gone.signal, this.#closing.signal]));
     onAnswer?.(routeName(path), answer.status);
     // Neither a client that left nor our own shutdown is a failure.
     if (answer.failure !== undefined && !gone.signal.aborted && !this.#closing.signal.aborted) {
       logger.error({ err: answer.failure, path }, "http request failed");
     }
-    if (!response.destroyed) this.#send(request, response, answer);
+    if (response.destroyed) return;
+    const timer = setTimeout(() => request.socket.destroy(), this.#limits.callMs);
+    response.once("close", () => clearTimeout(timer));
+    this.#send(request, response, answer);
   }
 
   async #answer(request: IncomingMessage, path: string, signal: AbortSignal): Promise<Answer> {
@@ -138,13 +152,21 @@ export class HttpApi {
   async #afterBody(request: IncomingMessage, answer: Answer | ((body: Buffer) => Answer | Promise<Answer>)): Promise<Answer> {
     const body = await bodyOf(request, this.#limits.maxBodyBytes);
     if (body === undefined) return errorAnswer(413, `the body is longer than ${String(this.#limits.maxBodyBytes)} bytes`);
-    return typeof answer === "function" ? attempt(() => answer(body)) : answer;
+    if (typeof answer !== "function") return answer;
+    const { remoteAddress, remotePort } = request.socket;
+    const clientsTurn = this.#connections.working(`${String(remoteAddress)}:${String(remotePort)}`);
+    try {
+      return await attempt(() => answer(body));
+    } finally {
+      clientsTurn();
+    }
   }
 
   #send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
     response.setHeader("Cache-Control", "no-store");
     response.setHeader("X-Content-Type-Options", "nosniff");
     response.setHeader("Content-Type", answer.contentType ?? "text/plain; charset=utf-8");
+    if (answer.status === 429) response.setHeader("Retry-After", "1");
     if (answer.allow !== undefined) response.setHeader("Allow", answer.allow);
     // A body that was not read to its end would be taken for the next request; a kept connection would hold up close.
     if (!request.complete || this.#draining) response.setHeader("Connection", "close");
@@ -154,6 +176,18 @@ export class HttpApi {
       if (!request.complete) request.destroy();
     });
   }
+}
+
+function serverOf(tls: TlsFiles | undefined, options: ServerOptions, listener: RequestListener): Server {
+  if (tls === undefined) return createServer(options, listener);
+  const server = createTlsServer({ ...options, ...tls.options }, listener);
+  tls.keep(server);
+  return server;
+}
+
+function clientName({ socket }: IncomingMessage): string {
+  const [identity] = identitiesOfPeer(socket);
+  return identity === undefined ? clientOf(socket.remoteAddress ?? "unknown") : `certificate ${identity}`;
 }
 
 /** Undefined when it is over the limit or breaks off. */

@@ -1,7 +1,8 @@
-/** Spawn, Stop and Logs of a sidecar, for the command line. Plain text, so it is for a sidecar on this host. */
-import { Client, type ClientReadableStream, credentials, Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
+/** Spawn, Stop and Logs of a sidecar, for the command line. */
+import { Client, type ClientReadableStream, Metadata, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import type { cluster } from "../../proto/messages.js";
 import { apiErrorOf } from "./api-error.js";
+import { channelOptions, type ClientTls, credentialsFor } from "./client-tls.js";
 import { ClusterServiceDefinition } from "./service-definition.js";
 import { refusalOf } from "./workload-messages.js";
 
@@ -17,6 +18,8 @@ export interface ClientCredentials {
   /** The sidecar's own bearer token, and the caller's Nomad token. */
   apiToken?: string;
   nomadToken?: string;
+  /** Plain text without. */
+  tls?: ClientTls | undefined;
 }
 
 /** Every call rejects with PlacementError, the sidecar's own word, or with ApiError. */
@@ -26,9 +29,9 @@ export class WorkloadClient {
 
   constructor(
     private readonly address: string,
-    { apiToken, nomadToken }: ClientCredentials,
+    { apiToken, nomadToken, tls }: ClientCredentials,
   ) {
-    this.#client = new Client(address, credentials.createInsecure(), { "grpc.enable_http_proxy": 0, "grpc.enable_retries": 0 });
+    this.#client = new Client(address, credentialsFor(address, tls), channelOptions(address, tls));
     if (apiToken !== undefined) this.#metadata.set("authorization", `Bearer ${apiToken}`);
     if (nomadToken !== undefined) this.#metadata.set("x-nomad-token", nomadToken);
   }
