@@ -9,9 +9,9 @@ import { existsSync, realpathSync } from "node:fs";
 const PROGRAMS = ["/bin/sh", ...["env", "cat", "ls", "sleep", "python3"].map((name) => `/usr/bin/${name}`)];
 const FILES = ["/etc/passwd", "/etc/group", "/etc/hosts"];
 
-/** Path on the host to path in the task; empty where programs are not where Linux distributions have them. */
-export function execChroot(): Record<string, string> {
-  const programs = PROGRAMS.filter((path) => existsSync(path));
+/** Path on the host to path in the task; empty where programs are not where Linux distributions have them. `more`: programs. */
+export function execChroot(more: readonly string[] = []): Record<string, string> {
+  const programs = [...PROGRAMS, ...more].filter((path) => existsSync(path));
   const python = programs.some((path) => path.endsWith("python3")) ? pythonModules() : [];
   const all = [...programs, ...programs.flatMap(librariesOf), ...python, ...FILES.filter((path) => existsSync(path))];
   // Nomad copies a link as a link, whose target would not be there.
