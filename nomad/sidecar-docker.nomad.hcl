@@ -34,7 +34,7 @@ job "hypercore-ibrl" {
 
   update {
     max_parallel = 1
-    stagger      = "10s"
+    stagger      = "30s"
   }
 
   group "sidecar" {
@@ -96,6 +96,19 @@ job "hypercore-ibrl" {
       env {
         CONSUL_HTTP_ADDR       = var.consul_http_addr
         CONSUL_HTTP_TOKEN_FILE = var.consul_token_file == "" ? "" : "/etc/hypercore-ibrl/${var.consul_token_file}"
+        NOMAD_ADDR             = "unix://${NOMAD_SECRETS_DIR}/api.sock"
+      }
+
+      identity {
+        env = true
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/nomad.env"
+        env         = true
+        data        = <<-EOT
+          {{ if nomadVarExists "nomad/jobs/hypercore-ibrl" }}{{ with nomadVar "nomad/jobs/hypercore-ibrl" }}NOMAD_TOKEN={{ .nomad_token }}{{ end }}{{ end }}
+        EOT
       }
 
       volume_mount {

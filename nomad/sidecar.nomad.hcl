@@ -10,8 +10,8 @@
 #     host_volume "hypercore-ibrl-config" { path = "/etc/hypercore-ibrl"  read_only = true }      # its Consul token
 #   }
 #
-# The token is each host's own: a file of mode 0400 that only root and that user read, never a variable of this job, which
-# every reader of the job would see. An update replaces one host's sidecar at a time; the key stays in the volume.
+# The Consul token is each host's own: a file of mode 0400 that only root and that user read, never a variable of this job,
+# which every reader of the job would see. An update replaces one host's sidecar at a time; the key stays in the volume.
 
 variable "datacenters" {
   type    = list(string)
@@ -53,10 +53,10 @@ variable "consul_token_file" {
   default     = "consul-token"
 }
 
-variable "nomad_addr" {
-  description = "The local Nomad agent, for drivers and allocations."
-  type        = string
-  default     = "http://127.0.0.1:4646"
+variable "consul_client_certificate" {
+  description = "Where Consul asks for one: client.pem and client-key.pem in the config volume."
+  type        = bool
+  default     = false
 }
 
 variable "bind_address" {
@@ -76,7 +76,7 @@ variable "http_port" {
 }
 
 variable "probe_port" {
-  description = "UDP; the other nodes probe it at the Consul agent's member address."
+  description = "UDP, reserved here. Another than 8862 goes into the settings file too (probe-bind-addr)."
   type        = number
   default     = 8862
 }
@@ -85,6 +85,12 @@ variable "settings_file" {
   description = "Further settings (docs/settings.md), in the config volume; empty for none."
   type        = string
   default     = ""
+}
+
+variable "stagger" {
+  description = "Between one host's update and the next's. Longer than a sidecar takes to start, so that one is always there."
+  type        = string
+  default     = "30s"
 }
 
 variable "release" {
@@ -116,7 +122,7 @@ job "hypercore-ibrl" {
 
   update {
     max_parallel = 1
-    stagger      = "10s"
+    stagger      = var.stagger
   }
 
   group "sidecar" {
@@ -198,7 +204,24 @@ job "hypercore-ibrl" {
         CONSUL_HTTP_ADDR       = var.consul_http_addr
         CONSUL_HTTP_TOKEN_FILE = var.consul_token_file == "" ? "" : "${local.config}/${var.consul_token_file}"
         CONSUL_CACERT          = local.tls ? "${local.config}/ca.pem" : ""
-        NOMAD_ADDR             = var.nomad_addr
+        CONSUL_CLIENT_CERT     = var.consul_client_certificate ? "${local.config}/client.pem" : ""
+        CONSUL_CLIENT_KEY      = var.consul_client_certificate ? "${local.config}/client-key.pem" : ""
+        # The task's own socket to Nomad: no address and no certificate to give.
+        NOMAD_ADDR = "unix://${NOMAD_SECRETS_DIR}/api.sock"
+      }
+
+      # NOMAD_TOKEN. The socket asks for one even without ACLs, where the task's identity is enough. With ACLs Nomad takes a
+      # token there, and no identity, for the node itself; so the template puts a token in its place (docs/deployment.md).
+      identity {
+        env = true
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/nomad.env"
+        env         = true
+        data        = <<-EOT
+          {{ if nomadVarExists "nomad/jobs/hypercore-ibrl" }}{{ with nomadVar "nomad/jobs/hypercore-ibrl" }}NOMAD_TOKEN={{ .nomad_token }}{{ end }}{{ end }}
+        EOT
       }
 
       volume_mount {

@@ -52,6 +52,11 @@ export class NomadAgent extends ManagedService {
   protected async isReady(signal: AbortSignal): Promise<boolean> {
     if ((await this.getJson<string>("/v1/status/leader", signal)) === "") return false;
     if (!this.spec.client) return true;
+    // With ACLs the list of nodes takes a token, which nobody has before the first start.
+    if (this.spec.extraConfig?.["acl"] !== undefined) {
+      const { client } = await this.getJson<{ client: { ok: boolean } }>("/v1/agent/health?type=client", signal);
+      return client.ok;
+    }
     const nodes = await this.getJson<{ Name: string; Status: string }[]>("/v1/nodes", signal);
     return nodes.some(({ Name, Status }) => Name === this.nodeName && Status === "ready");
   }

@@ -1,56 +1,136 @@
 /**
- * nomad/sidecar.nomad.hcl as an operator runs it: the packed package on two Nomad clients, the token and the key in host
- * volumes, replaced in place, removed. The docker job is validated and planned: there is no Docker here.
+ * nomad/sidecar.nomad.hcl as an operator runs it: the packed package on two Nomad clients, Consul with ACLs and mutual TLS,
+ * Nomad with ACLs; each host's own token and key in host volumes; updated in place, removed. And what is beside it, as far
+ * as it can be tried without Docker and without systemd as the first process.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { BEACON, open } from "../../src/beacon/envelope.js";
+import { KeyAdmission } from "../../src/beacon/keys.js";
+import type { ConsulAgent } from "../../src/dev/consul-agent.js";
 import { execChroot } from "../../src/dev/exec-chroot.js";
-import type { LocalCluster } from "../../src/dev/local-cluster.js";
+import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { builtProject, plainEnvironment } from "../harness/built-cli.js";
-import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
-import { instances } from "../harness/observe.js";
+import { eventually, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+import { instances, type ListedState } from "../harness/observe.js";
 
+const JOB = "hypercore-ibrl";
 const INSTALLED = "/usr/lib/node_modules";
 const NODE_PROGRAM = "/usr/bin/node";
 const LONG = { timeoutMs: 120_000, everyMs: 500 };
+const NODES = ["node-1", "node-2"];
 /** Every Linux has it; an operator makes one for the sidecar. */
 const USER = "nobody";
 const asRoot = process.platform === "linux" && process.geteuid?.() === 0;
-let project: string;
+const project = builtProject();
 let scratch: string;
 let cluster: LocalCluster;
+let nomadToken = "";
 
-const run = (program: string, args: string[], cwd: string, env: Record<string, string> = {}): Promise<{ stdout: string; stderr: string }> =>
+type Output = { stdout: string; stderr: string };
+const run = (program: string, args: string[], cwd: string, env: Record<string, string> = {}): Promise<Output> =>
   promisify(execFile)(program, args, { cwd, env: plainEnvironment({ npm_config_loglevel: "error", npm_config_update_notifier: "false", ...env }), maxBuffer: 1 << 24 });
+const nomad = (...args: string[]): Promise<Output> =>
+  run(cluster.nomadBinary?.path ?? "nomad", args, project, { NOMAD_ADDR: cluster.environment()["NOMAD_ADDR"] ?? "", NOMAD_TOKEN: nomadToken });
 const volume = (kind: string, index: number): string => join(scratch, `${kind}-${String(index)}`);
+const userId = (): number => Number(execFileSync("id", ["-u", USER], { encoding: "utf8" }));
+const consul = (): ConsulAgent => (cluster.nodes[0] as LocalNode).consul;
+
+/** As root would: files that only the sidecar's user reads. */
+function fillConfig({ index, name, ports }: LocalNode): void {
+  const env = cluster.environment(index);
+  const config = volume("config", index);
+  const files = { "consul-token": cluster.security?.tokenFile(name), "ca.pem": env["CONSUL_CACERT"], "client.pem": env["CONSUL_CLIENT_CERT"], "client-key.pem": env["CONSUL_CLIENT_KEY"] };
+  for (const [file, from] of Object.entries(files)) copyFileSync(from ?? "", join(config, file));
+  writeFileSync(join(config, "settings.json"), JSON.stringify({ "probe-bind-addr": `127.0.0.${String(index + 1)}:${String(ports.sidecarProbe)}` }));
+  for (const path of [...readdirSync(config).map((file) => join(config, file)), config]) {
+    chmodSync(path, path === config ? 0o500 : 0o400);
+    chownSync(path, userId(), userId());
+  }
+}
+
+async function deploy(release: string): Promise<void> {
+  const { ports } = cluster.nodes[0] as LocalNode;
+  const given = {
+    // A test has less time than an operator; still many times what a sidecar takes to start.
+    release, stagger: "20s", user: USER,
+    // Two hosts on one machine.
+    bind_address: "${meta.address}", consul_http_addr: `https://\${meta.address}:${String(ports.consulHttp)}`, consul_client_certificate: "true",
+    grpc_port: String(ports.sidecarGrpc), http_port: String(ports.sidecarHttp), settings_file: "settings.json",
+  };
+  await nomad("job", "run", "-detach", ...Object.entries(given).map(([name, value]) => `-var=${name}=${value}`), "nomad/sidecar.nomad.hcl");
+}
+
+interface Allocation { ID: string; ClientStatus: string; NodeName: string; JobVersion: number }
+async function running(version: number): Promise<Allocation[]> {
+  const all = JSON.parse((await nomad("job", "allocs", "-json", JOB)).stdout) as Allocation[];
+  return all.filter(({ ClientStatus, JobVersion }) => ClientStatus === "running" && JobVersion === version);
+}
+
+/** Of each node that Consul lists: its beacon, verified, with the key that signed it. */
+async function beacons(): Promise<Record<string, { key: string; epoch: number; capabilities: readonly string[] }>> {
+  const found = await instances(consul());
+  return Object.fromEntries(found.map(({ Node, Service }) => {
+    const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
+    if (!opened.ok) throw new Error(`${Node.Node}: ${opened.detail}`);
+    const { key, record } = opened.verified;
+    return [Node.Node, { key: key.hex, epoch: record.epoch, capabilities: record.capabilities }];
+  }));
+}
+
+/** How each sidecar sees every node. */
+async function trust(): Promise<string[]> {
+  const views = await Promise.all(cluster.nodes.map(async ({ address, ports }) => {
+    const { response } = (await (await fetch(`http://${address}:${String(ports.sidecarHttp)}/list`)).json()) as { response: { states: ListedState[] } };
+    return response.states.map(({ node, trust: judged }) => `${node.name} ${judged}`);
+  }));
+  return views.flat().sort();
+}
+
+async function runsEverywhere(version: number): Promise<void> {
+  await eventually(async () => {
+    expect((await running(version)).map(({ NodeName }) => NodeName).sort()).toEqual(NODES);
+    expect(await trust()).toEqual(["node-1 pinned", "node-1 pinned", "node-2 pinned", "node-2 pinned"]);
+  }, LONG);
+}
+
+/** Processes of the task, by the path that only its chroot has. */
+function processes(): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith(`${NODE_PROGRAM}\0${INSTALLED}/hypercore-ibrl/`);
+    } catch {
+      return false; // it has ended
+    }
+  });
+}
 
 // Without root there is no exec driver.
 const withExec = asRoot ? describe : describe.skip;
 withExec("the system job", () => {
   beforeAll(async () => {
-    project = builtProject();
-    const userId = Number(execFileSync("id", ["-u", USER], { encoding: "utf8" }));
     scratch = mkdtempSync(join(tmpdir(), "ibrl-deployment-"));
     await run("npm", ["pack", "--pack-destination", scratch], project);
     const { version } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { version: string };
     writeFileSync(join(scratch, "package.json"), "{}");
     await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--omit=dev", `./hypercore-ibrl-${version}.tgz`], scratch);
     for (const index of [0, 1]) {
-      mkdirSync(volume("state", index), { mode: 0o700 });
-      mkdirSync(volume("config", index), { mode: 0o700 });
-      writeFileSync(join(volume("config", index), "consul-token"), "not-asked-for\n", { mode: 0o400 });
-      for (const path of [volume("state", index), volume("config", index), join(volume("config", index), "consul-token")]) chownSync(path, userId, userId);
+      for (const kind of ["state", "config"]) mkdirSync(volume(kind, index), { mode: 0o700 });
+      chownSync(volume("state", index), userId(), userId());
     }
     cluster = await startTestCluster({
       nodes: 2,
       nomad: true,
       sidecars: false,
+      // The task's socket stands below it, and a socket's path has at most 107 bytes.
+      folderPrefix: "ibrl",
+      secured: SHIPPED_RULES,
       nomadConfig: (index) => ({
+        acl: { enabled: true },
         client: {
-          // Two hosts on one machine: what each calls its own.
           meta: { address: `127.0.0.${String(index + 1)}` },
           // Nomad's JSON wants labelled blocks as lists.
           host_volume: [
@@ -61,81 +141,94 @@ withExec("the system job", () => {
         },
       }),
     });
+    nomadToken = (JSON.parse((await nomad("acl", "bootstrap", "-json")).stdout) as { SecretID: string }).SecretID;
+    await nomad("acl", "policy", "apply", "ibrl-sidecar", "nomad/acl/nomad-sidecar.hcl");
+    const { stdout: made } = await nomad("acl", "token", "create", "-json", "-policy=ibrl-sidecar");
+    await nomad("var", "put", `nomad/jobs/${JOB}`, `nomad_token=${(JSON.parse(made) as { SecretID: string }).SecretID}`);
+    cluster.nodes.forEach(fillConfig);
   }, 400_000);
   afterAll(async () => {
     await stopTestCluster(cluster);
     if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
   }, 120_000);
 
-  const nomad = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
-    run(cluster.nomadBinary?.path ?? "nomad", args, project, { NOMAD_ADDR: cluster.environment()["NOMAD_ADDR"] ?? "" });
-  const deploy = (release: string): Promise<unknown> => {
-    const { ports } = cluster.nodes[0] as LocalCluster["nodes"][0];
-    const given = {
-      release, user: USER, bind_address: "${meta.address}", consul_http_addr: `http://\${meta.address}:${String(ports.consulHttp)}`, nomad_addr: `http://\${meta.address}:${String(ports.nomadHttp)}`,
-      grpc_port: String(ports.sidecarGrpc), http_port: String(ports.sidecarHttp), settings_file: "settings.json",
-    };
-    for (const index of [0, 1]) {
-      const settings = { "probe-bind-addr": `127.0.0.${String(index + 1)}:${String(ports.sidecarProbe)}` };
-      writeFileSync(join(volume("config", index), "settings.json"), JSON.stringify(settings));
-    }
-    return nomad("job", "run", "-detach", ...Object.entries(given).map(([name, value]) => `-var=${name}=${value}`), "nomad/sidecar.nomad.hcl");
-  };
-  interface Allocation { ID: string; ClientStatus: string; NodeName: string; JobVersion: number }
-  const allocations = async (): Promise<Allocation[]> => {
-    const answer = await fetch(`http://${cluster.nodes[0]?.nomad?.httpAddr ?? ""}/v1/job/hypercore-ibrl/allocations`);
-    return (await answer.json()) as Allocation[];
-  };
-  const beaconIds = async (): Promise<Record<string, string>> => {
-    const consul = cluster.nodes[0]?.consul;
-    if (consul === undefined) throw new Error("no agent");
-    const found = await instances(consul);
-    return Object.fromEntries(found.map(({ Node, Service }) => [Node.Node, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64").subarray(2, 34).toString("hex")]));
-  };
-  const running = (version: number): Promise<void> =>
-    eventually(async () => {
-      const ours = (await allocations()).filter(({ ClientStatus, JobVersion }) => ClientStatus === "running" && JobVersion === version);
-      expect(ours.map(({ NodeName }) => NodeName).sort()).toEqual(["node-1", "node-2"]);
-      expect(Object.keys(await beaconIds()).sort()).toEqual(["node-1", "node-2"]);
-    }, LONG);
-
-  test("one sidecar on each client, with its health checked by Nomad", async () => {
+  test("one sidecar on each client, with its health checked by Nomad, and Nomad read over the task's socket", async () => {
     await deploy("1");
-    await running(0);
+    await runsEverywhere(0);
     await eventually(async () => {
-      for (const { ID } of await allocations()) {
+      for (const { ID } of await running(0)) {
         const { stdout } = await nomad("alloc", "checks", "-json", ID);
         const checks = Object.values(JSON.parse(stdout) as Record<string, { Check: string; Status: string }>);
-        expect(checks.map(({ Check, Status }) => [Check, Status]).sort()).toEqual([["alive", "success"], ["ready", "success"]]);
+        expect(checks.map(({ Check, Status }) => `${Check} ${Status}`).sort()).toEqual(["alive success", "ready success"]);
       }
+      // Drivers are Nomad's word alone.
+      for (const { capabilities } of Object.values(await beacons())) expect(capabilities).toContain("exec");
     }, LONG);
   }, 200_000);
 
-  test("a new release replaces them one by one, and each keeps its key", async () => {
-    const keys = await beaconIds();
+  test("a new release replaces them one by one: the service is never gone, each keeps its key and counts on", async () => {
+    const before = await beacons();
+    expect(Object.keys(before).sort()).toEqual(NODES);
     await deploy("2");
-    await running(1);
-    expect(await beaconIds()).toEqual(keys);
-  }, 200_000);
-
-  test("stopped and purged, nothing of it is left in Consul, and on the hosts only the volumes", async () => {
-    await nomad("job", "stop", "-purge", "-detach", "hypercore-ibrl");
+    const listed: number[] = [];
     await eventually(async () => {
-      expect(await beaconIds()).toEqual({});
-      for (const { consul } of cluster.nodes) {
-        expect(Object.keys(await consul.getJson<object>("/v1/agent/checks"))).not.toContainEqual(expect.stringContaining("ibrl"));
-      }
-      const states = await fetch(`${cluster.nodes[0]?.consul.httpUrl ?? ""}/v1/kv/ibrl/v1/nodes/?keys`);
-      expect(states.status).toBe(404);
-    }, LONG);
-    expect(readFileSync(join(volume("config", 0), "consul-token"), "utf8")).toBe("not-asked-for\n");
+      listed.push((await instances(consul())).filter(({ Checks }) => Checks.every(({ Status }) => Status === "passing")).length);
+      expect((await running(1)).map(({ NodeName }) => NodeName).sort()).toEqual(NODES);
+    }, { ...LONG, everyMs: 200 });
+    expect(Math.min(...listed)).toBeGreaterThan(0);
+    await runsEverywhere(1);
+    const after = await beacons();
+    for (const name of NODES) {
+      expect(after[name]?.key).toBe(before[name]?.key);
+      expect(after[name]?.epoch).toBeGreaterThan(before[name]?.epoch ?? Infinity);
+    }
   }, 200_000);
 
-  test("the docker job is one that Nomad takes, and lacks only the driver here", async () => {
+  test("stopped and purged it leaves only pins and proofs' roots in Consul and the volumes on the hosts; those removed, nothing", async () => {
+    await nomad("job", "stop", "-purge", "-detach", JOB);
+    const keys = async (): Promise<string[]> => {
+      const answer = await consul().request("/v1/kv/ibrl/?keys", {});
+      return answer.status === 404 ? [] : ((await answer.json()) as string[]);
+    };
+    await eventually(async () => {
+      expect(await instances(consul())).toEqual([]);
+      for (const node of cluster.nodes) {
+        expect(Object.keys(await node.consul.getJson<object>("/v1/agent/checks")).filter((id) => id.includes("ibrl"))).toEqual([]);
+      }
+      expect(processes()).toEqual([]);
+      const left = await keys();
+      expect(left.filter((key) => !key.endsWith("/proofs"))).toEqual(NODES.map((name) => `ibrl/v1/pins/dc1/${name}`));
+    }, LONG);
+    for (const key of await keys()) await consul().request(`/v1/kv/${key}`, { method: "DELETE" });
+    expect(await keys()).toEqual([]);
+    await nomad("system", "gc");
+    await eventually(async () => expect((await nomad("job", "status")).stdout).toContain("No running jobs"), LONG);
+    expect(readdirSync(volume("state", 0))).not.toEqual([]);
+  }, 200_000);
+
+  test("the Docker job is one that Nomad takes; only the driver is missing here", async () => {
     const file = "nomad/sidecar-docker.nomad.hcl";
     await nomad("job", "validate", file);
-    // 1: the plan would change something. 255 is an error.
-    const plan = await nomad("job", "plan", file).catch((error: unknown) => error as { code: number; stdout: string });
-    expect({ ...plan }).toMatchObject({ code: 1, stdout: expect.stringContaining("missing drivers") });
+    const { stdout } = await nomad("job", "plan", file);
+    expect(stdout).toMatch(/Constraint "missing drivers": 2 nodes excluded/);
   }, 60_000);
+});
+
+test("the image holds what the package holds", () => {
+  const { files } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { files: string[] };
+  const copied = [...readFileSync(join(project, "nomad/Dockerfile"), "utf8").matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, from]) => (from as string).split(" "));
+  expect(copied.sort()).toEqual([...files, "package.json", "package-lock.json", "LICENSE"].sort());
+});
+
+const withSystemd = existsSync("/usr/bin/systemd-analyze") ? test : test.skip;
+withSystemd("systemd takes the unit, token and all", () => {
+  const folder = mkdtempSync(join(tmpdir(), "ibrl-unit-"));
+  try {
+    // The program is not installed here.
+    const unit = readFileSync(join(project, "nomad/hypercore-ibrl.service"), "utf8").replace("/usr/bin/hypercore", process.execPath).replace(/^#(?=Environment|LoadCredential)/gm, "");
+    writeFileSync(join(folder, "hypercore-ibrl.service"), unit);
+    expect(execFileSync("systemd-analyze", ["verify", "--man=no", join(folder, "hypercore-ibrl.service")], { encoding: "utf8", stdio: "pipe" })).toBe("");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
