@@ -210,6 +210,11 @@ test("a workload that was never here is NOT_FOUND at once, and so is a foreign j
   expect(await nomad("/v1/job/foreign")).toMatchObject({ Stop: false });
 }, TEST_MS);
 
+test("a driver that --job-drivers does not name is refused, and the ones that it names are told", async () => {
+  const message = expect.stringMatching(/image_ref.*qemu is not allowed here; --job-drivers allows docker, exec, raw_exec, java$/) as string;
+  await expect(spawn({ image_ref: "qemu:///opt/thing" })).rejects.toMatchObject({ code: "invalid", message });
+}, TEST_MS);
+
 test("over HTTP as the ancestor has it; a sidecar that does not place says who does", async () => {
   const post = async (index: number, path: string, body: object) => {
     const answer = await fetch(`http://${node(index).sidecar?.httpAddr ?? ""}${path}`, { method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${apiToken(node(index))}` }, body: JSON.stringify(body) });
