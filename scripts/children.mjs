@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 
 export const root = join(import.meta.dirname, "..");
 
@@ -21,11 +22,15 @@ export function capture([command, ...args], { env = process.env } = {}) {
 
 /**
  * Shares this process's output. Signals are passed on and the child is waited for, so that it can end what it started.
- * Resolves with the code to exit with. `onSpawn` gets the child.
+ * Resolves with the code to exit with. `onSpawn` gets the child, `onLine` each line that it prints on stdout.
  */
-export function passThrough([command, ...args], { env = process.env, onSpawn = () => {} } = {}) {
+export function passThrough([command, ...args], { env = process.env, onSpawn = () => {}, onLine } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: "inherit" });
+    const child = spawn(command, args, { cwd: root, env, stdio: ["inherit", onLine === undefined ? "inherit" : "pipe", "inherit"] });
+    if (child.stdout !== null) {
+      child.stdout.pipe(process.stdout, { end: false });
+      createInterface({ input: child.stdout }).on("line", onLine);
+    }
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
     const forward = (signal) => child.kill(signal);
     for (const signal of signals) process.on(signal, forward);

@@ -1,6 +1,8 @@
 // `npm run test:long [-- NAME]`: what takes too long for `npm test`. Each run is a command of its own; all are run, and
-// the last lines say how each ended.
+// the last lines say how each ended. Those of a run of everything are kept in bench/test-long.txt, to be committed.
 import "./node-version.mjs";
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import { formatElapsed } from "../src/dev/progress.js";
 import { passThrough, root } from "./children.mjs";
@@ -21,12 +23,19 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 const ended = [];
+let exitCode = 0;
 for (const { name, command, env } of RUNS) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   const startedAt = performance.now();
-  const code = await passThrough(command, { env: { ...process.env, ...env } });
-  ended.push({ name, code, took: formatElapsed(performance.now() - startedAt) });
+  let counts = "";
+  const code = await passThrough(command, { env: { ...process.env, ...env }, onLine: (line) => (counts = /^\d+ passed, .*/.exec(line)?.[0] ?? counts) });
+  ended.push(`${code === 0 ? "passed" : "failed"}: ${name}, ${formatElapsed(performance.now() - startedAt)}${counts && ` (${counts})`}`);
+  exitCode ||= code;
   if (code === 130 || code === 143) break;
 }
-for (const { name, code, took } of ended) console.log(`${code === 0 ? "passed" : "failed"}: ${name}, ${took}`);
-process.exitCode = ended.find(({ code }) => code !== 0)?.code ?? 0;
+for (const line of ended) console.log(line);
+if (ended.length === RUNS.length) {
+  const head = `npm run test:long, ${new Date().toISOString().slice(0, 10)}, Node.js ${process.version}, ${process.platform} ${process.arch}, ${String(cpus().length)} cores`;
+  writeFileSync(join(root, "bench", "test-long.txt"), `${[head, ...ended].join("\n")}\n`);
+}
+process.exitCode = exitCode;

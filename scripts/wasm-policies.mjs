@@ -11,9 +11,8 @@ import { root } from "./children.mjs";
 const folder = join(root, "nomad", "policies", "wasm");
 const scratch = mkdtempSync(join(tmpdir(), "hypercore-wasm-"));
 const check = process.argv.includes("--check");
-const opa = process.argv.includes("--opa") ? [process.argv[process.argv.indexOf("--opa") + 1]]
-  : process.argv.includes("--rego") ? ["go", "-C", join(root, "testbed", "opa"), "run", "github.com/open-policy-agent/opa"]
-  : undefined;
+const withRego = process.argv.includes("--rego");
+const opa = process.argv.includes("--opa") ? process.argv[process.argv.indexOf("--opa") + 1] : withRego ? join(scratch, "opa") : undefined;
 const bundle = join(scratch, "bundle.tar.gz");
 const built = (name) => join(scratch, `${name}.wasm`);
 
@@ -27,17 +26,21 @@ const BUILDS = [
     args: ["--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-Wl,--max-memory=4194304", "-Wl,--strip-all", "-o", built("high-trust"), join(folder, "high-trust.c")],
   },
   ...(opa === undefined ? [] : [{
-    name: "short-queue", program: opa[0],
-    args: [...opa.slice(1), "build", "-t", "wasm", "-e", "ibrl/verdicts", "-o", bundle, join(folder, "short-queue.rego")],
+    name: "short-queue", program: opa,
+    // The module names its source as it was given: from its own folder, so that it is the same wherever it is built.
+    args: ["build", "-t", "wasm", "-e", "ibrl/verdicts", "-o", bundle, "short-queue.rego"],
+    ...(withRego ? { first: ["go", "-C", join(root, "testbed", "opa"), "build", "-o", opa, "github.com/open-policy-agent/opa"] } : {}),
     unpack: ["tar", "-xzf", bundle, "-C", scratch, "--transform=s,.*policy.wasm$,short-queue.wasm,", "/policy.wasm"],
   }]),
 ];
 
 try {
-  for (const { name, program, args, compiler, unpack } of BUILDS) {
-    const run = (...command) => spawnSync(command[0], command.slice(1), { encoding: "utf8", env: { ...process.env, GOWORK: "off" } });
-    let { status, stderr, error } = run(program, ...args);
-    if (status === 0 && unpack !== undefined) ({ status, stderr } = run(...unpack));
+  for (const { name, program, args, compiler, first, unpack } of BUILDS) {
+    let ended = { status: 0 };
+    for (const [command, ...given] of [first, [program, ...args], unpack].filter((step) => step !== undefined)) {
+      if (ended.status === 0) ended = spawnSync(command, given, { cwd: folder, encoding: "utf8", env: { ...process.env, GOWORK: "off" } });
+    }
+    const { status, stderr, error } = ended;
     if (error?.code === "ENOENT" && compiler !== undefined) {
       console.error(`${name}.wasm: no ${program} here: not built`);
       continue;
