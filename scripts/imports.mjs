@@ -27,6 +27,7 @@ const EXCEPTIONS = {
   "src/sidecar/publisher.ts": ["src/sidecar/state"],
   "src/sidecar/sealer.ts": ["src/sidecar/state"],
   "src/sidecar/key-rotator.ts": ["src/sidecar/state"],
+  "src/commands/reading/trust-files.ts": ["src/sidecar/state"],
   "src/commands/probe.ts": ["src/sidecar/probe"],
   "src/commands/reading/state-folder.ts": ["src/sidecar/state"],
   "src/commands/reading/source.ts": ["src/sidecar/consul"],

@@ -5,7 +5,7 @@
  */
 import { ibrl } from "../proto/messages.js";
 import { integer, name, optional, RecordError } from "./codec.js";
-import { openStatement, type Purpose, type Signed } from "./envelope.js";
+import { type OpenedStatement, openStatement, type Purpose, type Signed } from "./envelope.js";
 import { KEY_BYTES, type KeyAdmission } from "./keys.js";
 import { reject, type Rejection, type RejectReason } from "./rejection.js";
 
@@ -82,6 +82,20 @@ function readableList({ datacenter, serial, issuedAtMs, expiresAtMs, nodes }: Al
   return { datacenter, serial, issuedAt: new Date(issuedAtMs).toISOString(), expiresAt, nodes: nodes.map(({ node }) => node) };
 }
 
+/** Whoever signed it: the caller asks whether that key is an operator's. Never throws. */
+export function openAllowList(document: Uint8Array, datacenter: string, admission: KeyAdmission): OpenedStatement<AllowList> {
+  const sealed = sealedIn(document);
+  if (sealed === null) return reject("malformed-envelope", "no allow-list document");
+  const opened = openStatement(ALLOW_LIST, sealed.bytes, admission);
+  if (!opened.ok) return opened;
+  const { record } = opened.signed;
+  if (record.datacenter !== datacenter) return reject("wrong-node", `for datacenter ${record.datacenter}; this is ${datacenter}`);
+  if (JSON.stringify(sealed.readable) !== JSON.stringify(readableList(record))) {
+    return reject("readable-mismatch", "the readable list is not what the signed one says");
+  }
+  return opened;
+}
+
 export type ListOffer = { ok: true; taken: boolean; signed: Signed<AllowList> } | ListRefusal;
 export interface ListRefusal {
   ok: false;
@@ -92,6 +106,7 @@ export interface ListRefusal {
 /** The newest list of an operator that this reader has seen, for one datacenter after the other. */
 export class AllowListBook {
   #held: Signed<AllowList> | undefined;
+  #refusal: ListRefusal | undefined;
   #keys: ReadonlyMap<string, string> = new Map();
 
   constructor(
@@ -110,24 +125,27 @@ export class AllowListBook {
 
   /** Takes a document where it is an operator's, for this datacenter and newer than the list held. Never throws. */
   offer(document: Uint8Array, datacenter: string): ListOffer {
-    const sealed = sealedIn(document);
-    if (sealed === null) return reject("malformed-envelope", "no allow-list document");
-    const opened = openStatement(ALLOW_LIST, sealed.bytes, this.admission);
-    if (!opened.ok) return opened;
-    const { signed } = opened;
-    if (!this.operators.has(signed.key.hex)) {
-      return { ok: false, reason: "wrong-operator", detail: `signed by ${signed.key.hex}, which is not among the operator keys of this reader` };
-    }
-    if (signed.record.datacenter !== datacenter) return reject("wrong-node", `for datacenter ${signed.record.datacenter}; this is ${datacenter}`);
-    if (JSON.stringify(sealed.readable) !== JSON.stringify(readableList(signed.record))) {
-      return reject("readable-mismatch", "the readable list is not what the signed one says");
-    }
-    return this.#inOrder(signed);
+    const offer = this.#judge(document, datacenter);
+    this.#refusal = offer.ok ? undefined : offer;
+    return offer;
+  }
+
+  /** Why the document offered last was not taken; undefined where it was. */
+  get refusal(): ListRefusal | undefined {
+    return this.#refusal;
   }
 
   /** The key that the list names for the node. */
   keyOf(node: string): string | undefined {
     return this.#keys.get(node);
+  }
+
+  #judge(document: Uint8Array, datacenter: string): ListOffer {
+    const opened = openAllowList(document, datacenter, this.admission);
+    if (!opened.ok) return opened;
+    const { signed } = opened;
+    if (this.operators.has(signed.key.hex)) return this.#inOrder(signed);
+    return { ok: false, reason: "wrong-operator", detail: `signed by ${signed.key.hex}, which is not among the operator keys of this reader` };
   }
 
   #inOrder(signed: Signed<AllowList>): ListOffer | Rejection {

@@ -58,7 +58,10 @@ export class TrustPolicy implements PinJudge {
 
   #whyUnlisted(node: string, datacenter: string): string {
     const list = this.lists.held?.record;
-    if (list?.datacenter !== datacenter) return "no allow-list of an operator was read";
+    if (list?.datacenter !== datacenter) {
+      const { refusal } = this.lists;
+      return `no allow-list of an operator was read${refusal === undefined ? "" : `: ${refusal.reason}: ${refusal.detail}`}`;
+    }
     const { serial, expiresAtMs } = list;
     if (this.#hasEnded()) return `the allow-list, serial ${String(serial)}, ended at ${new Date(expiresAtMs ?? 0).toISOString()}`;
     return `${node} is not on the allow-list, serial ${String(serial)}`;

@@ -330,7 +330,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
 
   try {
     const addresses = { grpc: formatHostPort(await grpc.start()), http: formatHostPort(await http.start()) };
-    logger.info({ ...addresses, beaconId: identity.beaconId, newKey: identity.created, epoch: epoch.epoch, consul: consul.address, stateDir: settings.stateDir }, "sidecar ready");
+    logger.info({ ...addresses, beaconId: identity.beaconId, publicKey: Buffer.from(identity.publicKey).toString("hex"), newKey: identity.created, epoch: epoch.epoch, consul: consul.address, stateDir: settings.stateDir }, "sidecar ready");
     await publisher.beat(signal);
     if (publisher.self?.joined !== true) {
       logger.warn({ node: settings.nodeName, consul: consul.address }, "no Consul agent answers: serving this node alone, and joining when one does");

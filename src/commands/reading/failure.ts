@@ -40,7 +40,7 @@ export function failureOf(error: unknown): Failure {
 
 function exitCodeOf(error: Error): number {
   if (error instanceof Errors.CLIError) return error.oclif.exit ?? 1;
-  return error.name === "ConsulSettingsError" ? EXIT.usage : 1;
+  return error.name === "ConsulSettingsError" || error.name === "SettingsError" ? EXIT.usage : 1;
 }
 
 /** By name and code, since the classes are loaded only with their source. */

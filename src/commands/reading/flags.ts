@@ -1,5 +1,6 @@
 /** The flags of every command that reads the cluster: where from, which nodes, how often. */
 import { Flags, type Interfaces } from "@oclif/core";
+import { TRUST_MODES } from "../../beacon/trust-policy.js";
 import { SORT_KEYS } from "./sort.js";
 import { UsageError } from "./usage-error.js";
 
@@ -10,6 +11,30 @@ const MAX_INTERVAL_MS = 86_400_000;
 
 const source = "READING";
 const choice = "CHOOSING";
+
+/** For commands that verify for themselves: whom to believe. docs/trust.md. */
+export const trustFlags = {
+  "trust-mode": Flags.option({
+    summary: "With --consul: whom to believe. Default: first-use, which is what KV pins, for a reader without a history.",
+    helpGroup: source,
+    options: TRUST_MODES,
+    dependsOn: ["consul"],
+  })(),
+  "operator-key": Flags.string({
+    summary: "With --consul: public key of an operator whose allow-list counts, 64 hex digits or a file with one a line. Repeatable.",
+    helpValue: "HEX|FILE",
+    helpGroup: source,
+    multiple: true,
+    multipleNonGreedy: true,
+    dependsOn: ["consul"],
+  }),
+  "allow-list": Flags.file({
+    summary: "With --consul: file with a signed allow-list; an older one in KV does not count then.",
+    helpGroup: source,
+    dependsOn: ["consul"],
+  }),
+};
+export type TrustFlags = Partial<Interfaces.InferredFlags<typeof trustFlags>>;
 
 /** Of every command that calls a sidecar. */
 export const tlsFlags = {
@@ -48,6 +73,7 @@ export const readingFlags = {
     helpGroup: source,
     dependsOn: ["consul"],
   }),
+  ...trustFlags,
   strict: Flags.boolean({
     summary: "Exit with 3 where a node's record fails verification.",
     helpGroup: source,

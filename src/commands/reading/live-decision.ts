@@ -2,7 +2,7 @@
 import { Flags } from "@oclif/core";
 import { decide, type Decision, type Policies } from "../../policy/decide.js";
 import { servicesIn } from "../../sidecar/service-nodes.js";
-import { readingFlags, type ReadingFlags, tlsFlags } from "./flags.js";
+import { readingFlags, type ReadingFlags, tlsFlags, type TrustFlags, trustFlags } from "./flags.js";
 import type { TlsFlags } from "./client-tls-files.js";
 import { loadPolicy } from "./policy-source.js";
 import { openSource } from "./source.js";
@@ -12,8 +12,9 @@ export const sourceFlags = {
   ...tlsFlags,
   consul: readingFlags.consul,
   datacenter: readingFlags.datacenter,
+  ...trustFlags,
 };
-export type SourceOptions = Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags;
+export type SourceOptions = Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags & TrustFlags;
 
 export const liveFlags = {
   ...sourceFlags,

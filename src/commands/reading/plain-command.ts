@@ -1,4 +1,4 @@
-/** Errors and JSON of every command of ours that is no listing: exit codes as in failure.ts, text made safe for a terminal. */
+/** Errors and JSON of every command of ours but probe, sidecar and dev: exit codes as in failure.ts, text made safe for a terminal. */
 import { Command } from "@oclif/core";
 import { safeJson } from "../views/printable.js";
 import { failureOf } from "./failure.js";

@@ -2,15 +2,15 @@
  * What `cluster metrics`, `cluster list` and `cluster links` share: read, choose, show, watch, and the exit codes. 0;
  * 1 error; 2 bad usage; 3 under --strict where a record fails verification. A subclass brings the views.
  */
-import { Command } from "@oclif/core";
 import { isRejected, type NodeView } from "../../beacon/node-view.js";
 import { printable, safeJson } from "../views/printable.js";
 import { progressLine } from "../views/progress.js";
 import { Screen } from "../views/screen.js";
 import { warnings } from "../views/warnings.js";
-import { EXIT, type Failure, failureOf } from "./failure.js";
+import { EXIT, failureOf } from "./failure.js";
 import { parseFilters } from "./filter.js";
 import { intervalMs, type ReadingFlags, readingFlags } from "./flags.js";
+import { PlainCommand } from "./plain-command.js";
 import { selectNodes } from "./select-nodes.js";
 import { sortNodes } from "./sort.js";
 import { openSource, type Source } from "./source.js";
@@ -32,8 +32,7 @@ export interface Presentation<D> {
 
 type Read = (signal: AbortSignal) => Promise<NodeView[]>;
 
-export abstract class ReadingCommand extends Command {
-  static override enableJsonFlag = true;
+export abstract class ReadingCommand extends PlainCommand {
   static override baseFlags = readingFlags;
 
   /** The document for oclif to print under --json; undefined where `--watch` has printed already. */
@@ -60,28 +59,6 @@ export abstract class ReadingCommand extends Command {
     } finally {
       source.close();
     }
-  }
-
-  override logJson(json: unknown): void {
-    process.stdout.write(`${safeJson(json, 2)}\n`);
-  }
-
-  /** oclif would print the whole parse of a bad command line here, and exit with 1 for every error. */
-  override async catch(error: Error): Promise<void> {
-    const failure = failureOf(error);
-    process.exitCode = failure.exitCode;
-    if (this.jsonEnabled()) this.logJson({ schemaVersion: 1, error: failure });
-    else this.#throw(error, failure);
-  }
-
-  /** oclif prints it and ends with its exit code. A surprise keeps its stack. */
-  #throw(error: Error, failure: Failure): never {
-    if (failure.code === "error" && !(error instanceof Error && "oclif" in error)) throw error;
-    if ("oclif" in error) {
-      error.message = failure.message;
-      throw error;
-    }
-    return this.error(failure.message, { exit: failure.exitCode });
   }
 
   async #read(source: Source, signal: AbortSignal): Promise<NodeView[]> {

@@ -1,11 +1,11 @@
 /** What the believed nodes signed, read once: what reputations are computed from. */
 import { type BelievedRecords, believedRecords } from "../../beacon/reputation-views.js";
 import type { TlsFlags } from "./client-tls-files.js";
-import { type ReadingFlags, readingFlags, tlsFlags } from "./flags.js";
+import { type ReadingFlags, readingFlags, tlsFlags, type TrustFlags, trustFlags } from "./flags.js";
 import { openSource } from "./source.js";
 
 const { "grpc-addr": grpcAddr, consul, datacenter } = readingFlags;
-export const sourceFlags = { "grpc-addr": grpcAddr, ...tlsFlags, consul, datacenter };
+export const sourceFlags = { "grpc-addr": grpcAddr, ...tlsFlags, consul, datacenter, ...trustFlags };
 
 export interface ReadRecords extends BelievedRecords {
   datacenter: string;
@@ -22,7 +22,7 @@ export class NoRecordsError extends Error {
 }
 
 /** Rejects like openSource and Source.read, and with NoRecordsError. */
-export async function readRecords(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags, env: NodeJS.ProcessEnv): Promise<ReadRecords> {
+export async function readRecords(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags & TrustFlags, env: NodeJS.ProcessEnv): Promise<ReadRecords> {
   const source = await openSource(flags, env);
   try {
     const believed = believedRecords(await source.read(new AbortController().signal, () => {}));

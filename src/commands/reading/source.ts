@@ -6,8 +6,11 @@ import type { NodeView } from "../../beacon/node-view.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
 import type { StoredRecords } from "../../sidecar/stored-records.js";
 import type { ClientTls } from "../../sidecar/api/client-tls.js";
+import type { ReaderTrust } from "../../sidecar/api/consul-reader.js";
+import type { ConsulConnection } from "../../sidecar/consul/connect.js";
 import { clientTlsFrom, type TlsFlags } from "./client-tls-files.js";
-import { hostPort, type ReadingFlags } from "./flags.js";
+import { hostPort, type ReadingFlags, type TrustFlags } from "./flags.js";
+import { UsageError } from "./usage-error.js";
 
 export interface Source {
   /** For people: "the sidecar at 127.0.0.1:8000". */
@@ -26,8 +29,8 @@ export interface Source {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Asks nobody yet. Rejects with UsageError, or ConsulSettingsError where a CONSUL_* variable cannot be used. */
-export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags, env: Environment): Promise<Source> {
-  return flags.consul ? consulSource(env, flags.datacenter) : sidecarSource(hostPort(flags["grpc-addr"]), clientTlsFrom(flags));
+export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacenter" | "grpc-addr"> & TlsFlags & TrustFlags, env: Environment): Promise<Source> {
+  return flags.consul ? consulSource(env, flags.datacenter, flags) : sidecarSource(hostPort(flags["grpc-addr"]), clientTlsFrom(flags));
 }
 
 async function sidecarSource(address: string, tls: ClientTls | undefined): Promise<Source> {
@@ -54,23 +57,40 @@ async function sidecarSource(address: string, tls: ClientTls | undefined): Promi
   };
 }
 
-async function consulSource(env: Environment, datacenter: string | undefined): Promise<Source> {
-  const [{ connectConsul }, { consulSettingsFrom }, { readCluster }, { storedIn }, { serviceNodes }] = await Promise.all([
-    import("../../sidecar/consul/connect.js"),
-    import("../../sidecar/consul/settings.js"),
+async function consulSource(env: Environment, given: string | undefined, flags: TrustFlags): Promise<Source> {
+  const [{ readCluster }, { storedIn }, { serviceNodes }, trust, { consul, datacenter }] = await Promise.all([
     import("../../sidecar/api/consul-reader.js"),
     import("../../sidecar/stored-records.js"),
     import("../../sidecar/service-nodes.js"),
+    trustFrom(flags),
+    openConsul(env, given),
   ]);
-  const settings = consulSettingsFrom(env);
-  const consul = connectConsul(settings);
   const at = datacenter === undefined ? {} : { datacenter };
   return {
     name: `Consul at ${consul.address}`,
-    read: (signal, onProgress) => readCluster(consul, { datacenter: datacenter ?? settings.datacenter ?? undefined, signal, onProgress }),
+    read: (signal, onProgress) => readCluster(consul, { datacenter, trust, signal, onProgress }),
     servedReputationSha256: () => undefined,
     stored: storedIn(consul, at),
     services: (names) => serviceNodes(consul, names, at),
     close: () => consul.close(),
   };
+}
+
+/** Asks nobody yet; `datacenter` undefined is the agent's own. Rejects with ConsulSettingsError. */
+export async function openConsul(env: Environment, datacenter: string | undefined): Promise<{ consul: ConsulConnection; datacenter: string | undefined }> {
+  const [{ connectConsul }, { consulSettingsFrom }] = await Promise.all([import("../../sidecar/consul/connect.js"), import("../../sidecar/consul/settings.js")]);
+  const settings = consulSettingsFrom(env);
+  const chosen = datacenter ?? settings.datacenter;
+  return { consul: connectConsul({ ...settings, datacenter: chosen }), datacenter: chosen ?? undefined };
+}
+
+/** Rejects with UsageError or SettingsError. */
+async function trustFrom(flags: TrustFlags): Promise<ReaderTrust> {
+  const [{ readOperatorKeys }, { readFile }] = await Promise.all([import("../../sidecar/operator-keys.js"), import("node:fs/promises")]);
+  const mode = flags["trust-mode"] ?? "first-use";
+  const operators = readOperatorKeys(flags["operator-key"] ?? []);
+  if (mode === "allow-list" && operators.size === 0) throw new UsageError("--trust-mode allow-list needs --operator-key: whose list counts");
+  const path = flags["allow-list"];
+  const file = path === undefined ? undefined : await readFile(path).catch((error: Error) => Promise.reject(new UsageError(`--allow-list ${path}: ${error.message}`)));
+  return { mode, operators, ...(file === undefined ? {} : { file }) };
 }

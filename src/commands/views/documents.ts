@@ -8,7 +8,7 @@ import type { LatencySource, PolicyContext } from "../../beacon/record.js";
 import type { TrustState } from "../../beacon/registry.js";
 import { type Figures, figuresOf } from "./figures.js";
 
-interface NodeJson {
+export interface NodeJson {
   node: string;
   nodeId: string;
   datacenter: string;
@@ -93,7 +93,7 @@ function listNode(view: NodeView): ListNodeJson {
   };
 }
 
-function node(view: NodeView, figures: Figures): NodeJson {
+export function node(view: NodeView, figures: Figures = figuresOf(view)): NodeJson {
   return {
     node: view.name,
     nodeId: view.id,
