@@ -111,7 +111,20 @@ export interface NodeState extends RecordHeader {
   coordinate?: Coordinate;
   /** The cluster's policy as the node applies it; absent where it has none. */
   policy?: PolicyContext;
+  /** Of work that the node placed; in the order of the keys, never empty. */
+  workOutcomes?: readonly WorkOutcome[];
 }
+
+/** What became of work on one node, by the word of the node that placed it there. */
+export interface WorkOutcome {
+  /** Lower-case hex of the key of the node that was to run it. */
+  peerKey: string;
+  ran: number;
+  /** It did not run there, and then ran elsewhere: what runs nowhere is no node's fault. */
+  failed: number;
+}
+/** In one state: as many nodes. */
+export const MAX_WORK_OUTCOMES = 512;
 
 export interface PolicyContext {
   /** `name@` and the first 16 hex digits of the SHA-256 of its bytes: nodes that show the same apply the same. */

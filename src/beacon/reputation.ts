@@ -23,18 +23,9 @@ const STANDING_PPM = PPM / 2;
 const PROBE_WEIGHT = 3;
 const UPTIME_WEIGHT = 1;
 
-/** What became of work that `observer` had placed on `subject`, from records that `observer` signed. Keys in hex. */
-export interface WorkOutcome {
-  observer: string;
-  subject: string;
-  ran: number;
-  failed: number;
-}
-
 export interface ReputationOptions {
   /** The lasting identity behind a key; a rotated key keeps the one of the first. The key itself unless told otherwise. */
   identityOf?: (key: string) => string;
-  outcomes?: readonly WorkOutcome[];
 }
 
 export interface ScoredNode {
@@ -68,9 +59,9 @@ interface Speaker {
 type Votes = ReadonlyMap<string, number>;
 
 export function reputationsOf(states: readonly Verified<NodeState>[], options: ReputationOptions = {}): Reputations {
-  const { identityOf = (key) => key, outcomes = [] } = options;
+  const { identityOf = (key) => key } = options;
   const speakers = speakersOf(states, identityOf);
-  const works = worksOf(outcomes, identityOf);
+  const works = worksOf(speakers, identityOf);
   const placers = new Set([...works.keys()].map((key) => key.split(" ")[0]));
   const observing = speakers.filter(({ identity, halves }) => placers.has(identity) || [...halves.values()].some(hasProbed)).length;
   const quorum = Math.max(MIN_OBSERVERS, 2 * Math.floor(observing / 3) + 1);
@@ -149,13 +140,16 @@ function uptime({ outgoing, received }: SignedLinkHalf): number {
   return share(answered, outgoing.lastChunk - outgoing.firstChunk + 1);
 }
 
-function worksOf(outcomes: readonly WorkOutcome[], identityOf: (key: string) => string): Map<string, number> {
+/** Of each speaker about each node that it placed work on: the share that ran. */
+function worksOf(speakers: readonly Speaker[], identityOf: (key: string) => string): Map<string, number> {
   const counts = new Map<string, { ran: number; all: number }>();
-  for (const { observer, subject, ran, failed } of outcomes) {
-    const [from, about] = [identityOf(observer), identityOf(subject)];
-    if (from === about || ran + failed === 0) continue;
-    const sum = counts.get(pair(from, about)) ?? { ran: 0, all: 0 };
-    counts.set(pair(from, about), { ran: sum.ran + ran, all: sum.all + ran + failed });
+  for (const { identity, state } of speakers) {
+    for (const { peerKey, ran, failed } of state.record.workOutcomes ?? []) {
+      const about = identityOf(peerKey);
+      if (about === identity) continue;
+      const sum = counts.get(pair(identity, about)) ?? { ran: 0, all: 0 };
+      counts.set(pair(identity, about), { ran: sum.ran + ran, all: sum.all + ran + failed });
+    }
   }
   return new Map([...counts].map(([key, { ran, all }]) => [key, share(ran, all)]));
 }

@@ -2,7 +2,8 @@
 import { ibrl } from "../proto/messages.js";
 import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
-import { ENFORCEMENTS, type NodeState, type PolicyContext, type Workload, type WorkloadSource } from "./record.js";
+import { KEY_BYTES } from "./keys.js";
+import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type WorkOutcome, type Workload, type WorkloadSource } from "./record.js";
 
 const wire = ibrl.v1;
 /** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
@@ -34,6 +35,7 @@ export function encodeState(state: NodeState): Uint8Array {
   if (state.links !== undefined) payload.links = state.links.map(writeLinkHalf);
   if (state.coordinate !== undefined) payload.coordinate = writeCoordinate(state.coordinate);
   if (state.policy !== undefined) payload.policy = policyMessage(state.policy);
+  if (state.workOutcomes !== undefined) payload.work_outcomes = state.workOutcomes.map(({ peerKey, ran, failed }) => ({ peer_key: Buffer.from(peerKey, "hex"), ran, failed }));
   readState(payload);
   return wire.NodeState.encode(payload).finish();
 }
@@ -61,7 +63,19 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
   if ((m.links ?? []).length > 0) state.links = (m.links ?? []).map(readLinkHalf);
   if (m.coordinate !== null && m.coordinate !== undefined) state.coordinate = readCoordinate(m.coordinate);
   if (m.policy !== null && m.policy !== undefined) state.policy = readPolicyContext(m.policy);
+  if ((m.work_outcomes ?? []).length > 0) state.workOutcomes = readOutcomes(m.work_outcomes ?? []);
   return state;
+}
+
+function readOutcomes(listed: readonly ibrl.v1.WorkOutcome.$Properties[]): WorkOutcome[] {
+  if (listed.length > MAX_WORK_OUTCOMES) throw new RecordError("work_outcomes", `more than ${String(MAX_WORK_OUTCOMES)}`);
+  const outcomes = listed.map(({ peer_key: key, ran, failed }) => {
+    if (key?.length !== KEY_BYTES) throw new RecordError("work_outcomes.peer_key", `must have ${String(KEY_BYTES)} bytes`);
+    return { peerKey: Buffer.from(key).toString("hex"), ran: integer("work_outcomes.ran", ran, MAX_U32), failed: integer("work_outcomes.failed", failed, MAX_U32) };
+  });
+  if (outcomes.some(({ ran, failed }) => ran + failed === 0)) throw new RecordError("work_outcomes", "one says nothing");
+  if (outcomes.some(({ peerKey }, i) => i > 0 && peerKey <= (outcomes[i - 1]?.peerKey ?? ""))) throw new RecordError("work_outcomes", "must stand in the order of their keys, each once");
+  return outcomes;
 }
 
 /** Its fields are the ancestor's too. */

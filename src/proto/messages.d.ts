@@ -2246,6 +2246,9 @@ export namespace ibrl {
             /** NodeState policy. */
             policy?: (ibrl.v1.PolicyContext.$Properties|null);
 
+            /** NodeState work_outcomes. */
+            work_outcomes: ibrl.v1.WorkOutcome.$Properties[];
+
             /**
              * Encodes the specified NodeState message. Does not implicitly {@link ibrl.v1.NodeState.verify|verify} messages.
              * @param message NodeState message or plain object to encode
@@ -2318,12 +2321,84 @@ export namespace ibrl {
                 /** NodeState policy */
                 policy?: (ibrl.v1.PolicyContext.$Properties|null);
 
+                /** NodeState work_outcomes */
+                work_outcomes?: (ibrl.v1.WorkOutcome.$Properties[]|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a NodeState. */
             type $Shape = ibrl.v1.NodeState.$Properties;
+        }
+
+        /**
+         * Properties of a WorkOutcome.
+         * @deprecated Use ibrl.v1.WorkOutcome.$Properties instead.
+         */
+        interface IWorkOutcome extends ibrl.v1.WorkOutcome.$Properties {
+        }
+
+        /** Represents a WorkOutcome. */
+        class WorkOutcome {
+
+            /**
+             * Constructs a new WorkOutcome.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.WorkOutcome.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** WorkOutcome peer_key. */
+            peer_key: Uint8Array;
+
+            /** WorkOutcome ran. */
+            ran: number;
+
+            /** WorkOutcome failed. */
+            failed: number;
+
+            /**
+             * Encodes the specified WorkOutcome message. Does not implicitly {@link ibrl.v1.WorkOutcome.verify|verify} messages.
+             * @param message WorkOutcome message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.WorkOutcome.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a WorkOutcome message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkOutcome & ibrl.v1.WorkOutcome.$Shape} WorkOutcome
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.WorkOutcome & ibrl.v1.WorkOutcome.$Shape;
+        }
+
+        namespace WorkOutcome {
+
+            /** Properties of a WorkOutcome. */
+            interface $Properties {
+
+                /** WorkOutcome peer_key */
+                peer_key?: (Uint8Array|null);
+
+                /** WorkOutcome ran */
+                ran?: (number|null);
+
+                /** WorkOutcome failed */
+                failed?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a WorkOutcome. */
+            type $Shape = ibrl.v1.WorkOutcome.$Properties;
         }
 
         /**

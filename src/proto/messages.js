@@ -5837,6 +5837,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {Array.<ibrl.v1.LinkHalf.$Properties>|null} [links] NodeState links
              * @property {ibrl.v1.Coordinate.$Properties|null} [coordinate] NodeState coordinate
              * @property {ibrl.v1.PolicyContext.$Properties|null} [policy] NodeState policy
+             * @property {Array.<ibrl.v1.WorkOutcome.$Properties>|null} [work_outcomes] NodeState work_outcomes
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -5864,6 +5865,7 @@ export const ibrl = $root.ibrl = (() => {
             const NodeState = function (properties) {
                 this.workloads = [];
                 this.links = [];
+                this.work_outcomes = [];
                 if (properties)
                     for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -5998,6 +6000,14 @@ export const ibrl = $root.ibrl = (() => {
              */
             NodeState.prototype.policy = null;
 
+            /**
+             * NodeState work_outcomes.
+             * @member {Array.<ibrl.v1.WorkOutcome.$Properties>} work_outcomes
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.work_outcomes = $util.emptyArray;
+
             // OneOf field names bound to virtual getters and setters
             let $oneOfFields;
 
@@ -6057,6 +6067,9 @@ export const ibrl = $root.ibrl = (() => {
                     $root.ibrl.v1.Coordinate.encode(message.coordinate, writer.uint32(/* id 15, wireType 2 =*/122).fork(), _depth + 1).ldelim();
                 if (message.policy != null && $Object.hasOwnProperty.call(message, "policy"))
                     $root.ibrl.v1.PolicyContext.encode(message.policy, writer.uint32(/* id 16, wireType 2 =*/130).fork(), _depth + 1).ldelim();
+                if (message.work_outcomes != null && message.work_outcomes.length)
+                    for (let i = 0; i < message.work_outcomes.length; ++i)
+                        $root.ibrl.v1.WorkOutcome.encode(message.work_outcomes[i], writer.uint32(/* id 17, wireType 2 =*/138).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -6235,6 +6248,14 @@ export const ibrl = $root.ibrl = (() => {
                             message.policy = $root.ibrl.v1.PolicyContext.decode(reader, reader.size(), $undefined, _depth + 1, message.policy);
                             continue;
                         }
+                    case 17: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.work_outcomes && message.work_outcomes.length))
+                                message.work_outcomes = [];
+                            message.work_outcomes.push($root.ibrl.v1.WorkOutcome.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -6253,6 +6274,182 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return NodeState;
+        })();
+
+        v1.WorkOutcome = (function() {
+
+            /**
+             * Properties of a WorkOutcome.
+             * @typedef {Object} ibrl.v1.WorkOutcome.$Properties
+             * @property {Uint8Array|null} [peer_key] WorkOutcome peer_key
+             * @property {number|null} [ran] WorkOutcome ran
+             * @property {number|null} [failed] WorkOutcome failed
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a WorkOutcome.
+             * @memberof ibrl.v1
+             * @interface IWorkOutcome
+             * @augments ibrl.v1.WorkOutcome.$Properties
+             * @deprecated Use ibrl.v1.WorkOutcome.$Properties instead.
+             */
+
+            /**
+             * Shape of a WorkOutcome.
+             * @typedef {ibrl.v1.WorkOutcome.$Properties} ibrl.v1.WorkOutcome.$Shape
+             */
+
+            /**
+             * Constructs a new WorkOutcome.
+             * @memberof ibrl.v1
+             * @classdesc Represents a WorkOutcome.
+             * @constructor
+             * @param {ibrl.v1.WorkOutcome.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const WorkOutcome = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * WorkOutcome peer_key.
+             * @member {Uint8Array} peer_key
+             * @memberof ibrl.v1.WorkOutcome
+             * @instance
+             */
+            WorkOutcome.prototype.peer_key = $util.newBuffer([]);
+
+            /**
+             * WorkOutcome ran.
+             * @member {number} ran
+             * @memberof ibrl.v1.WorkOutcome
+             * @instance
+             */
+            WorkOutcome.prototype.ran = 0;
+
+            /**
+             * WorkOutcome failed.
+             * @member {number} failed
+             * @memberof ibrl.v1.WorkOutcome
+             * @instance
+             */
+            WorkOutcome.prototype.failed = 0;
+
+            /**
+             * Encodes the specified WorkOutcome message. Does not implicitly {@link ibrl.v1.WorkOutcome.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.WorkOutcome
+             * @static
+             * @param {ibrl.v1.WorkOutcome.$Properties} message WorkOutcome message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            WorkOutcome.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.peer_key != null && $Object.hasOwnProperty.call(message, "peer_key") && message.peer_key.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.peer_key);
+                if (message.ran != null && $Object.hasOwnProperty.call(message, "ran") && message.ran !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.ran);
+                if (message.failed != null && $Object.hasOwnProperty.call(message, "failed") && message.failed !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.failed);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a WorkOutcome message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.WorkOutcome
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkOutcome & ibrl.v1.WorkOutcome.$Shape} WorkOutcome
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            WorkOutcome.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.WorkOutcome();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.peer_key = value;
+                            else
+                                delete message.peer_key;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.ran = value;
+                            else
+                                delete message.ran;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.failed = value;
+                            else
+                                delete message.failed;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return WorkOutcome;
         })();
 
         v1.PolicyContext = (function() {

@@ -91,6 +91,7 @@ import { storedIn } from "./stored-records.js";
 import { Telemetry } from "./telemetry.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
+import { WorkOutcomes } from "./work-outcomes.js";
 
 /** Each loop's call under way listens to the one signal: more than the 10 at which Node warns of a leak, and not many more. */
 const MAX_ABORT_LISTENERS = 64;
@@ -182,6 +183,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const probeTelemetry = new ProbeTelemetry({ metrics, logger, clock });
   const intake = new Intake(registry, keys, clock, { ...telemetry.intake, ...listening(voice, clocks, policy) }, judge, () => policy.version);
   const { probeBind } = settings;
+  const witness = new WorkOutcomes((node) => registry.byNode(node)?.verified.key.hex, ownKey, clock);
   const ownPin = new OwnPin({
     consul,
     publicKey: () => identity.publicKey,
@@ -204,7 +206,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     }),
     links: async () => {
       if (probeBind !== null) await probing.bind();
-      return { ...ownLinks(probing), ...(clusterPolicy === undefined ? {} : { policy: clusterPolicy.context }) };
+      const workOutcomes = witness.list();
+      return { ...ownLinks(probing), ...(clusterPolicy === undefined ? {} : { policy: clusterPolicy.context }), ...(workOutcomes.length === 0 ? {} : { workOutcomes }) };
     },
     limits: settings,
     grpcPort: (address) => grpc.portAt(address),
@@ -296,7 +299,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     onStale: (error) => logger.warn({ err: error }, "an old decision of this node stays in KV"),
   });
   const { workloads, mover } = createPlacement({
-    settings: settings.placement, nomad: jobs, consul, keys, view, decisions, clock, random, logger,
+    settings: settings.placement, nomad: jobs, consul, keys, view, decisions, clock, random, logger, witness,
     self: () => joinedAs(publisher),
     observer: { moving: (isMover) => metrics.mover.set(isMover), moved: metrics.workloadMoved, stuck: metrics.setStuck },
     wasm: { observer: policyTelemetry.wasm },

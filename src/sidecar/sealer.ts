@@ -16,8 +16,8 @@ export interface Sealed {
   state: Verified<NodeState>;
 }
 
-/** Where this node is probed, its end of its links, and the cluster's policy as it applies it. */
-export type OwnLinks = Pick<NodeState, "probe" | "links" | "policy">;
+/** Where this node is probed, its end of its links, the cluster's policy as it applies it, and what it saw of work that it placed. */
+export type OwnLinks = Pick<NodeState, "probe" | "links" | "policy" | "workOutcomes">;
 
 export class Sealer {
   constructor(

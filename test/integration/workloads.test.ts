@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openStatement } from "../../src/beacon/envelope.js";
+import { open, openStatement, STATE } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
 import { type ProofFile, proofFileText } from "../../src/beacon/proof-file.js";
@@ -19,6 +19,7 @@ import { readReference } from "../../src/sidecar/placement/reference.js";
 import { readSpawn } from "../../src/sidecar/spawn-order.js";
 import { runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+import { listedNode, sidecarOf } from "../harness/observe.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const TEST_MS = 120_000;
@@ -150,6 +151,14 @@ test("what cannot run on the best node runs on the next: its memory is taken the
   expect(await nomad(`/v1/job/${third.id ?? ""}`)).toMatchObject({ Meta: { ibrl_generation: "2" } });
   expect((await allocations(third.id ?? "")).filter(({ DesiredStatus }) => DesiredStatus === "run")).toHaveLength(1);
   for (const { id } of [first, second, third]) await client(0).stop(id ?? "", 60_000);
+  // The placer signs what it saw of the others: that it ran there. Of itself, where it failed, it says nothing.
+  await eventually(async () => {
+    const states = await Promise.all(["node-1", "node-2"].map((name) => listedNode(sidecarOf(node(0)), name)));
+    const [placers, others] = states.map(({ sealed_state: sealed = "" }) => open(STATE, Buffer.from(sealed, "base64"), { keys: new KeyAdmission(), nowMs: Date.now(), skewMs: 60_000, datacenter: "dc1" }));
+    if (placers?.ok !== true || others?.ok !== true) throw new Error("no state");
+    expect(placers.verified.record.workOutcomes?.find(({ peerKey }) => peerKey === others.verified.key.hex)).toEqual({ peerKey: others.verified.key.hex, ran: expect.any(Number) as number, failed: 0 });
+    expect(placers.verified.record.workOutcomes?.some(({ peerKey }) => peerKey === placers.verified.key.hex)).toBe(false);
+  }, { timeoutMs: 30_000 });
 
   // Nobody has it: nothing is left of the job.
   await expect(spawn({ image_ref: "raw_exec:///nowhere/run", request_id: "nobody" })).rejects.toMatchObject({ code: "nobody-runs-it", message: expect.stringMatching(/node-1: .*node-2: .*node-3: /) as string });

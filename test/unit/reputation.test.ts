@@ -94,16 +94,28 @@ test("reputation outlives a rotation of keys where identities do", () => {
 });
 
 describe("work that ran or failed", () => {
-  const outcome = (observer: number, ran: number, failed: number) => ({ observer: keyOf(observer), subject: keyOf(1), ran, failed });
+  /** `ran` and `failed` on node 1, signed by each of these as they probe. */
+  const placedBy = (observers: readonly number[], ran: number, failed: number, states = mesh(4)) =>
+    states.map((verified, i) => (observers.includes(i + 1) ? signedState(i + 1, verified.record.links ?? [], { workOutcomes: [{ peerKey: keyOf(1), ran, failed }] }) : verified));
 
   test("is half of an observer's vote, and the whole of one that does not probe", () => {
-    expect(of(reputationsOf(mesh(4), { outcomes: [2, 3, 4].map((o) => outcome(o, 1, 1)) }), 1)).toMatchObject({ scorePpm: 750_000 });
+    expect(of(reputationsOf(placedBy([2, 3, 4], 1, 1)), 1)).toMatchObject({ scorePpm: 750_000 });
     const unprobed = mesh(4, (_from, to) => (to === 1 ? null : {}));
-    expect(of(reputationsOf(unprobed, { outcomes: [2, 3, 4].map((o) => outcome(o, 3, 1)) }), 1)).toMatchObject({ scorePpm: 750_000, observers: 3 });
+    expect(of(reputationsOf(placedBy([2, 3, 4], 3, 1, unprobed)), 1)).toMatchObject({ scorePpm: 750_000, observers: 3 });
   });
 
-  test("of oneself, or of nothing, says nothing", () => {
-    expect(of(reputationsOf(mesh(4), { outcomes: [outcome(1, 0, 9), outcome(2, 0, 0)] }), 1)).toMatchObject({ scorePpm: 1_000_000 });
+  test("of oneself says nothing", () => {
+    expect(of(reputationsOf(placedBy([1], 0, 9)), 1)).toMatchObject({ scorePpm: 1_000_000 });
+  });
+
+  test("by one placer moves no score past what the others say", () => {
+    expect(of(reputationsOf(placedBy([2], 0, 64)), 1)).toMatchObject({ scorePpm: 1_000_000 });
+  });
+
+  test("under an old key is the identity's", () => {
+    const states = placedBy([2, 3, 4], 1, 1);
+    const rotated = [signedState(9, states[0]?.record.links ?? [], { node: "node-1", epoch: 13 }), ...states.slice(1)];
+    expect(of(reputationsOf(rotated, { identityOf: (key) => (key === keyOf(9) ? keyOf(1) : key) }), 9)).toMatchObject({ scorePpm: 750_000 });
   });
 });
 

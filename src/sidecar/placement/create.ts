@@ -14,6 +14,7 @@ import { HealthLog } from "../health-log.js";
 import type { NomadJobs } from "../nomad-jobs.js";
 import { type PlacementSettings, SettingsError } from "../settings.js";
 import type { MoverObserver } from "../workload-moves.js";
+import type { WorkWitness } from "../work-outcomes.js";
 import type { Workloads } from "../workloads.js";
 import { serviceNodes } from "../service-nodes.js";
 import { Choosing } from "./choosing.js";
@@ -43,6 +44,7 @@ export interface PlacementDeps {
   clock: Clock;
   random: () => number;
   observer: MoverObserver;
+  witness: WorkWitness;
   logger: Logger;
 }
 
@@ -53,7 +55,7 @@ export interface Placement {
 }
 
 /** Throws SettingsError. Logs work without --placer. */
-export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer }: PlacementDeps): Placement {
+export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer, witness }: PlacementDeps): Placement {
   const nodes = () => view.list();
   const nowMs = () => clock.nowMs();
   const nomadNodes = new NomadNodes(nomad);
@@ -63,10 +65,10 @@ export function createPlacement({ settings, nomad, consul, keys, decisions, self
     recheck: new Recheck(consul, keys, clock),
   });
   const locks = new JobLocks(consul, clock, () => self()?.datacenter ?? "");
-  const placer = settings.placer ? new Placer({ nomad, nomadNodes, choosing, locks, nowMs, logger, ...jobSettings(settings) }) : undefined;
+  const placer = settings.placer ? new Placer({ nomad, nomadNodes, choosing, locks, nowMs, logger, witness, ...jobSettings(settings) }) : undefined;
   const mover = settings.placer
     ? new Mover({
-        nomad, consul, choosing, locks, clock, random, logger, observer,
+        nomad, consul, choosing, locks, clock, random, logger, observer, witness,
         policies: new PolicyWatch({ nodes, servicesOf, clusterPolicy, wasm, clock, logger }),
         lock: new MoverLock({ consul, clock, self }),
         health: new HealthLog({ dependency: "placement", logger, clock }),

@@ -13,10 +13,12 @@ import { type JobMeta, JOB_PREFIX, type Placed, readMeta } from "../job-meta.js"
 import type { JobAllocation, NomadJob, NomadJobs } from "../nomad-jobs.js";
 import { PlacementError } from "../placement-error.js";
 import type { MoveCause, MoverObserver } from "../workload-moves.js";
+import type { WorkWitness } from "../work-outcomes.js";
 import type { Choosing } from "./choosing.js";
 import type { Budget } from "./failures.js";
 import type { JobLocks } from "./job-locks.js";
 import { movedJob } from "./job.js";
+import { MoveOutcomes } from "./move-outcomes.js";
 import type { MoverLock } from "./mover-lock.js";
 import { readReference } from "./reference.js";
 import { registerFrom } from "./registering.js";
@@ -37,6 +39,7 @@ export interface MoverDeps {
   logger: Logger;
   health: HealthLog;
   observer: MoverObserver;
+  witness: WorkWitness;
   /** How long Nomad's servers hear nothing of a client before they call it down. */
   nomadDownAfterMs: number;
 }
@@ -63,7 +66,11 @@ export class Mover {
   readonly #planned = new Map<string, string>();
   #stuck: ReadonlySet<string> = new Set();
 
-  constructor(private readonly deps: MoverDeps) {}
+  readonly #outcomes: MoveOutcomes;
+
+  constructor(private readonly deps: MoverDeps) {
+    this.#outcomes = new MoveOutcomes(deps.witness);
+  }
 
   /** Ends when the signal aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
@@ -103,6 +110,8 @@ export class Mover {
     const moving = new Set(toMove.map(({ id }) => id));
     for (const id of this.#homeless.keys()) if (!moving.has(id)) this.#homeless.delete(id);
     for (const id of this.#planned.keys()) if (!byJob.has(id)) this.#planned.delete(id);
+    const nodes = new Map(placed.map(({ id, meta }) => [id, meta?.placed?.node]));
+    this.#outcomes.look((id) => ({ node: nodes.get(id), allocations: newestVersion(byJob.get(id) ?? []) }), clock.nowMs());
     const ready = toMove.filter(({ id }) => !this.#isWaiting(id));
     // What runs is moved one at a time, each time on a new word of the policies, and after what does not run.
     const running = isNewWord ? ready.filter(({ parallel }) => underWay < parallel && parallel < Infinity).slice(0, 1) : [];
@@ -164,6 +173,7 @@ export class Mover {
         if (!(await lock.stillHeld(signal))) return true;
         if ((await registerFrom(standing.job.modifyIndex, job, { nomad, locks }, budget)) === undefined) return true; // the next look has what became of it
         observer.moved(verdict.cause);
+        this.#outcomes.moved(jobId, verdict.cause, placed.node, node.name);
         logger.warn({ job: jobId, ...move, to: node.name, generation: source.generation + 1, decision: chosen.decisionId }, "workload moved");
         return true;
       }
@@ -229,6 +239,7 @@ export class Mover {
     this.#downSince.clear();
     this.#homeless.clear();
     this.#planned.clear();
+    this.#outcomes.forget();
     this.#stuck = new Set();
     this.deps.observer.stuck(undefined);
   }

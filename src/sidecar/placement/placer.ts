@@ -12,6 +12,7 @@ import { readMeta } from "../job-meta.js";
 import type { JobAllocation, JobDocument, NomadJob, NomadJobs } from "../nomad-jobs.js";
 import { invalid, PlacementError } from "../placement-error.js";
 import { orderHash, type SpawnOrder } from "../spawn-order.js";
+import type { WorkWitness } from "../work-outcomes.js";
 import type { Spawned } from "../workloads.js";
 import type { Choosing, Chosen } from "./choosing.js";
 import type { Budget } from "./failures.js";
@@ -33,6 +34,7 @@ export interface PlacerDeps {
   allowed: readonly string[];
   stopOnClientAfterMs: number;
   nowMs: () => number;
+  witness: WorkWitness;
   logger: Logger;
 }
 
@@ -53,6 +55,8 @@ interface Placing {
   index: number;
   generation: number;
   passedOver: { node: string; reason: string }[];
+  /** Nodes that were given an allocation and did not run it. */
+  failedOn: string[];
 }
 
 export class Placer {
@@ -63,7 +67,7 @@ export class Placer {
     const { allowed, nomad } = this.deps;
     if (!allowed.includes(reference.driver)) throw invalid("image_ref", `the driver ${reference.driver} is not allowed here; --job-drivers allows ${allowed.join(", ")}`);
     const jobId = jobIdOf(order.requestId);
-    const placing: Placing = { order, reference, jobId, index: 0, generation: 1, passedOver: [] };
+    const placing: Placing = { order, reference, jobId, index: 0, generation: 1, passedOver: [], failedOn: [] };
     const existing = order.dryRun ? null : await nomad.job(jobId, budget);
     return existing === null ? this.#place(placing, budget) : this.#goOn(existing, placing, budget);
   }
@@ -79,12 +83,12 @@ export class Placer {
     if (outcome.state !== "failed") return this.#answer(placing, outcome, budget);
     const at = outcome.allocation === undefined ? undefined : await this.deps.nomadNodes.nameOf(outcome.allocation.nodeId, budget);
     const passedOver = at === undefined ? [] : [{ node: at, reason: outcome.reason }];
-    return this.#place({ ...placing, index: job.modifyIndex, generation: meta.source.generation + 1, passedOver }, budget);
+    return this.#place({ ...placing, index: job.modifyIndex, generation: meta.source.generation + 1, passedOver, failedOn: at === undefined ? [] : [at] }, budget);
   }
 
   async #place(placing: Placing, budget: Budget): Promise<Spawned> {
     const { order, reference, jobId, passedOver } = placing;
-    const { nomad, choosing, logger } = this.deps;
+    const { nomad, choosing, logger, witness } = this.deps;
     const chosen = await choosing.choose({ job: jobId }, reference.driver, order.policy, MAX_ATTEMPTS + passedOver.length, budget);
     const before = new Set(passedOver.map(({ node }) => node));
     for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => !before.has(name))) {
@@ -111,8 +115,10 @@ export class Placer {
       placing.index = index;
       logger.info({ job: jobId, node: node.name, decision: chosen.decisionId, generation: placing.generation }, "workload placed");
       const outcome = await this.#started(jobId, earlier, budget);
+      if (outcome.state === "running") witness.ran(node.name, placing.failedOn);
       if (outcome.state !== "failed") return { ...(await this.#answer(placing, outcome, budget)), decision: chosen.decision };
       pass(outcome.reason);
+      if (outcome.allocation !== undefined) placing.failedOn.push(node.name);
       placing.generation += 1;
     }
     return this.#nobody(placing, budget);
@@ -122,7 +128,7 @@ export class Placer {
   async #afterConflict(placing: Placing, budget: Budget): Promise<Spawned> {
     const job = await this.deps.nomad.job(placing.jobId, budget);
     if (job === null) throw new PlacementError("unavailable", `job ${placing.jobId} was registered and removed at the same time: send the request again`);
-    return this.#goOn(job, { ...placing, passedOver: [] }, budget);
+    return this.#goOn(job, { ...placing, passedOver: [], failedOn: [] }, budget);
   }
 
   async #nobody({ jobId, index, passedOver }: Placing, budget: Budget): Promise<never> {
