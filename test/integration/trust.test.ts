@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { allowListKey, pinKey } from "../../src/beacon/documents.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
-import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+import { eventually, policyOf, runsSecured, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { listed, listedNode, metric, sidecarOf } from "../harness/observe.js";
 import { deleteByHand, kvText, putByHand } from "../harness/tampering.js";
 
@@ -42,7 +42,7 @@ beforeAll(async () => {
   const made = await runCli(["trust", "allow", "--new-key", "--key-file", keyFile, "--json"]);
   ({ operatorKey } = JSON.parse(made.stdout) as { operatorKey: string });
   const modes = [["--trust-mode=allow-list", `--operator-key=${operatorKey}`], [], ["--trust-mode=open"]];
-  cluster = await startTestCluster({ sidecarArgs: (index) => ["--beat=2s", "--heartbeat-min=6s", ...(modes[index] ?? [])] });
+  cluster = await startTestCluster({ sidecarArgs: (index) => ["--beat=2s", "--heartbeat-min=6s", ...(modes[index] ?? [])], ...(runsSecured && { secured: { ...SHIPPED_RULES, reader: policyOf("operator") } }) });
   [byList, byPins, open] = cluster.nodes as [LocalNode, LocalNode, LocalNode];
   await eventually(async () => expect(await seenBy(byPins)).toEqual({ "node-1": "pinned", "node-2": "pinned", "node-3": "pinned" }), WITHIN);
 }, 240_000);

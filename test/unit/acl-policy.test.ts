@@ -1,7 +1,7 @@
 /** The shipped Consul policies against the names that the code uses, and what may be put into them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EVENT_NAME, NODES_PREFIX, pinKey, pinsPrefix, SERVICE_NAME, stateKey } from "../../src/beacon/documents.js";
+import { allowListKey, EVENT_NAME, NODES_PREFIX, pinKey, pinsPrefix, SERVICE_NAME, stateKey } from "../../src/beacon/documents.js";
 import { decisionKey } from "../../src/policy/decision-document.js";
 import { policyBytesKey, policyNameKey } from "../../src/policy/stored-policy.js";
 import { ACL_ROLES, ACL_TEMPLATES, renderPolicy } from "../../src/acl/consul-policy.js";
@@ -29,6 +29,15 @@ test.each([
   expect(sidecar.filter((rule) => rule.resource === resource && rule.policy === policy && covers(rule.label))).toHaveLength(1);
 });
 
+test("an operator may write allow-list and pins, a reader may not", () => {
+  for (const key of [allowListKey("dc7"), pinKey("dc7", "node-1")]) {
+    const writes = (rules: Rule[]) => rules.filter(({ resource, policy, label }) => resource === "key_prefix" && policy === "write" && key.startsWith(label));
+    expect([writes(rulesIn(policyOf("operator", undefined, "dc7"))).length, writes(rulesIn(policyOf("reader"))).length]).toEqual([1, 0]);
+  }
+});
+
+/** What an operator writes. */
+const OPERATORS = /^ibrl\/v1\/(?:trust|pins)\/dc7\/$/;
 /** What placers of a cluster write together: the lock, decisions under their own hashes, policies that are signed. */
 const SHARED = /\/node-1\b|^ibrl\/v1\/(?:placement\/dc7|decisions|policies)\/$/;
 
@@ -38,11 +47,11 @@ test.each([["decisions", decisionKey("0".repeat(32))], ["policies by name", poli
   expect(writes(sidecar)).toEqual([]);
 });
 
-test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name or a shared prefix of placers, and every line is a rule or a comment", (role) => {
+test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name, or a prefix of placers or of operators, and every line is a rule or a comment", (role) => {
   const hcl = policyOf(role, "node-1", "dc7");
   for (const { resource, label, policy } of rulesIn(hcl)) {
     if (resource === "key_prefix") expect(label).toMatch(/\/$/);
-    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? SHARED : /\/node-1\b/);
+    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? SHARED : role === "operator" ? OPERATORS : /\/node-1\b/);
   }
   expect(hcl.split("\n").filter((line) => line !== "" && !line.startsWith("#"))).toHaveLength(rulesIn(hcl).length);
 });

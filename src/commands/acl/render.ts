@@ -5,21 +5,22 @@ import { ACL_ROLES, ACL_TEMPLATES, renderPolicy } from "../../acl/consul-policy.
 import { projectRoot } from "../../dev/project-root.js";
 
 export default class AclRender extends Command {
-  static override summary = "Print the Consul ACL policy of a node's sidecar, of a placer, or of a reader.";
+  static override summary = "Print the Consul ACL policy of a node's sidecar, of a placer, of a reader, or of an operator.";
   static override description =
     "One policy and one token for each node: a token can then write its own node's state and pin, and no other's. " +
     "SECURITY.md says what a stolen one can do. The templates are in nomad/acl/.\n\nExit codes: 0; 2 bad usage.";
   static override examples = [
     "<%= config.bin %> <%= command.id %> --node node-1 | consul acl policy create -name ibrl-sidecar-node-1 -rules -",
     "<%= config.bin %> <%= command.id %> --role reader | consul acl policy create -name ibrl-reader -rules -",
+    "<%= config.bin %> <%= command.id %> --role operator --datacenter dc1 | consul acl policy create -name ibrl-operator -rules -",
   ];
   static override flags = {
     role: Flags.option({
-      summary: "sidecar: what every sidecar calls. placer: that, and the lock of who places work. reader: cluster commands with --consul.",
+      summary: "sidecar: what every sidecar calls. placer: that, and the lock of who places work. reader: commands with --consul. operator: that, and trust allow, pin and unpin.",
       options: ACL_ROLES,
       default: "sidecar" as const,
     })(),
-    node: Flags.string({ summary: "Consul node name; needed but for --role reader.", helpValue: "NAME" }),
+    node: Flags.string({ summary: "Consul node name; needed but for the roles reader and operator.", helpValue: "NAME" }),
     datacenter: Flags.string({ summary: "Consul datacenter of the node.", default: "dc1", helpValue: "NAME" }),
   };
 
