@@ -5049,5 +5049,219 @@ export namespace ibrl {
             /** Shape of a ProofAggregate. */
             type $Shape = ibrl.v1.ProofAggregate.$Properties;
         }
+
+        /** AttestationType enum. */
+        enum AttestationType {
+
+            /** ATTESTATION_TYPE_UNSPECIFIED value */
+            ATTESTATION_TYPE_UNSPECIFIED = 0,
+
+            /** NODE_IDENTITY value */
+            NODE_IDENTITY = 1,
+
+            /** STATE_HASH value */
+            STATE_HASH = 2,
+
+            /** WORKLOAD value */
+            WORKLOAD = 3
+        }
+
+        /**
+         * Properties of an Attestation.
+         * @deprecated Use ibrl.v1.Attestation.$Properties instead.
+         */
+        interface IAttestation extends ibrl.v1.Attestation.$Properties {
+        }
+
+        /** Represents an Attestation. */
+        class Attestation {
+
+            /**
+             * Constructs a new Attestation.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Attestation.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Attestation node. */
+            node: string;
+
+            /** Attestation datacenter. */
+            datacenter: string;
+
+            /** Attestation epoch. */
+            epoch: (number|Long);
+
+            /** Attestation sequence. */
+            sequence: (number|Long);
+
+            /** Attestation issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** Attestation validity_s. */
+            validity_s: number;
+
+            /** Attestation type. */
+            type: ibrl.v1.AttestationType;
+
+            /** Attestation nonce. */
+            nonce: Uint8Array;
+
+            /** Attestation node_id. */
+            node_id: string;
+
+            /** Attestation state_hash. */
+            state_hash: Uint8Array;
+
+            /** Attestation allocation. */
+            allocation: string;
+
+            /** Attestation job. */
+            job: string;
+
+            /** Attestation namespace. */
+            namespace: string;
+
+            /** Attestation status. */
+            status: string;
+
+            /**
+             * Encodes the specified Attestation message. Does not implicitly {@link ibrl.v1.Attestation.verify|verify} messages.
+             * @param message Attestation message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Attestation.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an Attestation message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Attestation & ibrl.v1.Attestation.$Shape} Attestation
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Attestation & ibrl.v1.Attestation.$Shape;
+        }
+
+        namespace Attestation {
+
+            /** Properties of an Attestation. */
+            interface $Properties {
+
+                /** Attestation node */
+                node?: (string|null);
+
+                /** Attestation datacenter */
+                datacenter?: (string|null);
+
+                /** Attestation epoch */
+                epoch?: (number|Long|null);
+
+                /** Attestation sequence */
+                sequence?: (number|Long|null);
+
+                /** Attestation issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** Attestation validity_s */
+                validity_s?: (number|null);
+
+                /** Attestation type */
+                type?: (ibrl.v1.AttestationType|null);
+
+                /** Attestation nonce */
+                nonce?: (Uint8Array|null);
+
+                /** Attestation node_id */
+                node_id?: (string|null);
+
+                /** Attestation state_hash */
+                state_hash?: (Uint8Array|null);
+
+                /** Attestation allocation */
+                allocation?: (string|null);
+
+                /** Attestation job */
+                job?: (string|null);
+
+                /** Attestation namespace */
+                namespace?: (string|null);
+
+                /** Attestation status */
+                status?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an Attestation. */
+            type $Shape = ibrl.v1.Attestation.$Properties;
+        }
+
+        /**
+         * Properties of an AttestationRequest.
+         * @deprecated Use ibrl.v1.AttestationRequest.$Properties instead.
+         */
+        interface IAttestationRequest extends ibrl.v1.AttestationRequest.$Properties {
+        }
+
+        /** Represents an AttestationRequest. */
+        class AttestationRequest {
+
+            /**
+             * Constructs a new AttestationRequest.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.AttestationRequest.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** AttestationRequest nonce. */
+            nonce: Uint8Array;
+
+            /** AttestationRequest workload. */
+            workload: string;
+
+            /**
+             * Encodes the specified AttestationRequest message. Does not implicitly {@link ibrl.v1.AttestationRequest.verify|verify} messages.
+             * @param message AttestationRequest message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.AttestationRequest.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an AttestationRequest message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.AttestationRequest & ibrl.v1.AttestationRequest.$Shape} AttestationRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.AttestationRequest & ibrl.v1.AttestationRequest.$Shape;
+        }
+
+        namespace AttestationRequest {
+
+            /** Properties of an AttestationRequest. */
+            interface $Properties {
+
+                /** AttestationRequest nonce */
+                nonce?: (Uint8Array|null);
+
+                /** AttestationRequest workload */
+                workload?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an AttestationRequest. */
+            type $Shape = ibrl.v1.AttestationRequest.$Properties;
+        }
     }
 }

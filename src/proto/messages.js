@@ -13785,6 +13785,576 @@ export const ibrl = $root.ibrl = (() => {
             return ProofAggregate;
         })();
 
+        /**
+         * AttestationType enum.
+         * @name ibrl.v1.AttestationType
+         * @enum {number}
+         * @property {number} ATTESTATION_TYPE_UNSPECIFIED=0 ATTESTATION_TYPE_UNSPECIFIED value
+         * @property {number} NODE_IDENTITY=1 NODE_IDENTITY value
+         * @property {number} STATE_HASH=2 STATE_HASH value
+         * @property {number} WORKLOAD=3 WORKLOAD value
+         */
+        v1.AttestationType = (function() {
+            const valuesById = $Object.create(null), values = $Object.create(valuesById);
+            values[valuesById[0] = "ATTESTATION_TYPE_UNSPECIFIED"] = 0;
+            values[valuesById[1] = "NODE_IDENTITY"] = 1;
+            values[valuesById[2] = "STATE_HASH"] = 2;
+            values[valuesById[3] = "WORKLOAD"] = 3;
+            return values;
+        })();
+
+        v1.Attestation = (function() {
+
+            /**
+             * Properties of an Attestation.
+             * @typedef {Object} ibrl.v1.Attestation.$Properties
+             * @property {string|null} [node] Attestation node
+             * @property {string|null} [datacenter] Attestation datacenter
+             * @property {number|Long|null} [epoch] Attestation epoch
+             * @property {number|Long|null} [sequence] Attestation sequence
+             * @property {number|Long|null} [issued_at_ms] Attestation issued_at_ms
+             * @property {number|null} [validity_s] Attestation validity_s
+             * @property {ibrl.v1.AttestationType|null} [type] Attestation type
+             * @property {Uint8Array|null} [nonce] Attestation nonce
+             * @property {string|null} [node_id] Attestation node_id
+             * @property {Uint8Array|null} [state_hash] Attestation state_hash
+             * @property {string|null} [allocation] Attestation allocation
+             * @property {string|null} [job] Attestation job
+             * @property {string|null} [namespace] Attestation namespace
+             * @property {string|null} [status] Attestation status
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an Attestation.
+             * @memberof ibrl.v1
+             * @interface IAttestation
+             * @augments ibrl.v1.Attestation.$Properties
+             * @deprecated Use ibrl.v1.Attestation.$Properties instead.
+             */
+
+            /**
+             * Shape of an Attestation.
+             * @typedef {ibrl.v1.Attestation.$Properties} ibrl.v1.Attestation.$Shape
+             */
+
+            /**
+             * Constructs a new Attestation.
+             * @memberof ibrl.v1
+             * @classdesc Represents an Attestation.
+             * @constructor
+             * @param {ibrl.v1.Attestation.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Attestation = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Attestation node.
+             * @member {string} node
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.node = "";
+
+            /**
+             * Attestation datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.datacenter = "";
+
+            /**
+             * Attestation epoch.
+             * @member {number|Long} epoch
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.epoch = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Attestation sequence.
+             * @member {number|Long} sequence
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.sequence = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Attestation issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Attestation validity_s.
+             * @member {number} validity_s
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.validity_s = 0;
+
+            /**
+             * Attestation type.
+             * @member {ibrl.v1.AttestationType} type
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.type = 0;
+
+            /**
+             * Attestation nonce.
+             * @member {Uint8Array} nonce
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.nonce = $util.newBuffer([]);
+
+            /**
+             * Attestation node_id.
+             * @member {string} node_id
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.node_id = "";
+
+            /**
+             * Attestation state_hash.
+             * @member {Uint8Array} state_hash
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.state_hash = $util.newBuffer([]);
+
+            /**
+             * Attestation allocation.
+             * @member {string} allocation
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.allocation = "";
+
+            /**
+             * Attestation job.
+             * @member {string} job
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.job = "";
+
+            /**
+             * Attestation namespace.
+             * @member {string} namespace
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.namespace = "";
+
+            /**
+             * Attestation status.
+             * @member {string} status
+             * @memberof ibrl.v1.Attestation
+             * @instance
+             */
+            Attestation.prototype.status = "";
+
+            /**
+             * Encodes the specified Attestation message. Does not implicitly {@link ibrl.v1.Attestation.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Attestation
+             * @static
+             * @param {ibrl.v1.Attestation.$Properties} message Attestation message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Attestation.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.epoch);
+                if (message.sequence != null && $Object.hasOwnProperty.call(message, "sequence") && (typeof message.sequence === "object" ? message.sequence.low || message.sequence.high : message.sequence !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.sequence);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.issued_at_ms);
+                if (message.validity_s != null && $Object.hasOwnProperty.call(message, "validity_s") && message.validity_s !== 0)
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.validity_s);
+                if (message.type != null && $Object.hasOwnProperty.call(message, "type") && message.type !== 0)
+                    writer.uint32(/* id 7, wireType 0 =*/56).int32(message.type);
+                if (message.nonce != null && $Object.hasOwnProperty.call(message, "nonce") && message.nonce.length)
+                    writer.uint32(/* id 8, wireType 2 =*/66).bytes(message.nonce);
+                if (message.node_id != null && $Object.hasOwnProperty.call(message, "node_id") && message.node_id !== "")
+                    writer.uint32(/* id 9, wireType 2 =*/74).string(message.node_id);
+                if (message.state_hash != null && $Object.hasOwnProperty.call(message, "state_hash") && message.state_hash.length)
+                    writer.uint32(/* id 10, wireType 2 =*/82).bytes(message.state_hash);
+                if (message.allocation != null && $Object.hasOwnProperty.call(message, "allocation") && message.allocation !== "")
+                    writer.uint32(/* id 11, wireType 2 =*/90).string(message.allocation);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 12, wireType 2 =*/98).string(message.job);
+                if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+                    writer.uint32(/* id 13, wireType 2 =*/106).string(message.namespace);
+                if (message.status != null && $Object.hasOwnProperty.call(message, "status") && message.status !== "")
+                    writer.uint32(/* id 14, wireType 2 =*/114).string(message.status);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an Attestation message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Attestation
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Attestation & ibrl.v1.Attestation.$Shape} Attestation
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Attestation.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Attestation();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.epoch = value;
+                            else
+                                delete message.epoch;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.sequence = value;
+                            else
+                                delete message.sequence;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.validity_s = value;
+                            else
+                                delete message.validity_s;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.int32())
+                                message.type = value;
+                            else
+                                delete message.type;
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.nonce = value;
+                            else
+                                delete message.nonce;
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node_id = value;
+                            else
+                                delete message.node_id;
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.state_hash = value;
+                            else
+                                delete message.state_hash;
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.allocation = value;
+                            else
+                                delete message.allocation;
+                            continue;
+                        }
+                    case 12: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    case 13: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.namespace = value;
+                            else
+                                delete message.namespace;
+                            continue;
+                        }
+                    case 14: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.status = value;
+                            else
+                                delete message.status;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Attestation;
+        })();
+
+        v1.AttestationRequest = (function() {
+
+            /**
+             * Properties of an AttestationRequest.
+             * @typedef {Object} ibrl.v1.AttestationRequest.$Properties
+             * @property {Uint8Array|null} [nonce] AttestationRequest nonce
+             * @property {string|null} [workload] AttestationRequest workload
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an AttestationRequest.
+             * @memberof ibrl.v1
+             * @interface IAttestationRequest
+             * @augments ibrl.v1.AttestationRequest.$Properties
+             * @deprecated Use ibrl.v1.AttestationRequest.$Properties instead.
+             */
+
+            /**
+             * Shape of an AttestationRequest.
+             * @typedef {ibrl.v1.AttestationRequest.$Properties} ibrl.v1.AttestationRequest.$Shape
+             */
+
+            /**
+             * Constructs a new AttestationRequest.
+             * @memberof ibrl.v1
+             * @classdesc Represents an AttestationRequest.
+             * @constructor
+             * @param {ibrl.v1.AttestationRequest.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const AttestationRequest = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * AttestationRequest nonce.
+             * @member {Uint8Array} nonce
+             * @memberof ibrl.v1.AttestationRequest
+             * @instance
+             */
+            AttestationRequest.prototype.nonce = $util.newBuffer([]);
+
+            /**
+             * AttestationRequest workload.
+             * @member {string} workload
+             * @memberof ibrl.v1.AttestationRequest
+             * @instance
+             */
+            AttestationRequest.prototype.workload = "";
+
+            /**
+             * Encodes the specified AttestationRequest message. Does not implicitly {@link ibrl.v1.AttestationRequest.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.AttestationRequest
+             * @static
+             * @param {ibrl.v1.AttestationRequest.$Properties} message AttestationRequest message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            AttestationRequest.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.nonce != null && $Object.hasOwnProperty.call(message, "nonce") && message.nonce.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.nonce);
+                if (message.workload != null && $Object.hasOwnProperty.call(message, "workload") && message.workload !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.workload);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an AttestationRequest message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.AttestationRequest
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.AttestationRequest & ibrl.v1.AttestationRequest.$Shape} AttestationRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            AttestationRequest.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.AttestationRequest();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.nonce = value;
+                            else
+                                delete message.nonce;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.workload = value;
+                            else
+                                delete message.workload;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return AttestationRequest;
+        })();
+
         return v1;
     })();
 

@@ -15,11 +15,12 @@ import type { Beacon } from "../beacon/record.js";
 import { Registry } from "../beacon/registry.js";
 import { TrustPolicy } from "../beacon/trust-policy.js";
 import { AllowListWatch } from "./allow-list-watch.js";
+import { Attestor } from "./attestor.js";
 import { formatHostPort } from "./api/bind-address.js";
 import type { ReadyStatus } from "./api/cluster-reader.js";
 import { CallerGuard } from "./api/caller.js";
 import { sendGrpcLogTo } from "./api/grpc-log.js";
-import { type EventHandlers, policyQueryEvent } from "./api/grpc-events.js";
+import { type EventHandlers, beaconAttestEvent, policyQueryEvent } from "./api/grpc-events.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
 import { TlsFiles } from "./api/tls-files.js";
@@ -320,7 +321,8 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
-  const events: EventHandlers = new Map([policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
+  const attestor = new Attestor({ identity, clock, sealed: () => (publisher.self?.joined !== true || voice.yielded ? undefined : publisher.sealed), onSigned: metrics.attested });
+  const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
     tls: settings.tls?.grpc === true ? tls : undefined,

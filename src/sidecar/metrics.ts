@@ -4,6 +4,7 @@
  * first scrape. docs/metrics.md lists them, and a test compares.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+import { ATTESTATION_TYPES, type AttestationType } from "../beacon/attestation.js";
 import { CONTRADICTIONS, type ContradictionKind } from "../beacon/evidence.js";
 import type { LatencySource } from "../beacon/record.js";
 import { type Carrier, TRUST_STATES, type TrustState } from "../beacon/registry.js";
@@ -105,6 +106,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   interfaceBytes("hypercore_ibrl_interface_receive_bytes_total", "Bytes that each network interface received, by the kernel; without loopback.", ({ receiveBytes }) => receiveBytes);
   interfaceBytes("hypercore_ibrl_interface_transmit_bytes_total", "Bytes that each network interface sent, by the kernel; without loopback.", ({ transmitBytes }) => transmitBytes);
 
+  const attestations = labelled("hypercore_ibrl_attestations_total", "Attestations that this node signed for who asked, by type.", ["type"]);
+  const attestationTime = histogram("hypercore_ibrl_attestation_seconds", "Time that an attestation took, from the question to the signature.");
+  for (const type of ATTESTATION_TYPES) attestations.inc({ type }, 0);
   const policyEvaluations = labelled("hypercore_ibrl_policy_evaluations_total", "Decisions by policy that this sidecar made, by result (match, no-match, failed: there was none).", ["result"]);
   const policyViolations = labelled("hypercore_ibrl_policy_violations_total", "Candidates of these decisions that broke a rule, by rule; each policy counts for itself.", ["rule"]);
   const wasmFaults = labelled("hypercore_ibrl_policy_wasm_faults_total", "Batches for which a policy module gave no verdicts, by fault.", ["fault"]);
@@ -214,6 +218,10 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     priceScriptFailures: counter("hypercore_ibrl_price_script_failures_total", "Runs of the price script that gave no price."),
 
     // Policies.
+    attested: (type: AttestationType, elapsedMs: number) => {
+      attestations.inc({ type });
+      attestationTime.observe(elapsedMs / 1_000);
+    },
     policyEvaluation: (result: (typeof EVALUATION_RESULTS)[number]) => policyEvaluations.inc({ result }),
     policyViolation: (rule: RuleKind, count: number) => policyViolations.inc({ rule }, count),
     policyDecision: histogram("hypercore_ibrl_policy_decision_seconds", "Time that a decision took, from the nodes' records to the order; without reading and writing."),

@@ -6,6 +6,7 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { pinKey } from "../../src/beacon/documents.js";
 import { BEACON, open, seal, type Verified } from "../../src/beacon/envelope.js";
 import { formatPin } from "../../src/beacon/pins.js";
@@ -23,6 +24,7 @@ import { eventPayloads, fireByHand, putByHand } from "../harness/tampering.js";
 
 const WITHIN = { timeoutMs: 60_000 };
 const ARGS = ["--beat=1s", "--heartbeat-min=4s", "--validity-min=30s"];
+const isEvidence = new Ajv2020({ strict: true, allowUnionTypes: true, formats: { "date-time": true } }).compile(JSON.parse(readFileSync(join(builtProject(), "schemas/trust-evidence.schema.json"), "utf8")) as object);
 let cluster: LocalCluster;
 let folder: RunFolder;
 let reader: LocalNode;
@@ -51,6 +53,7 @@ afterAll(async () => {
 async function evidence(stateDir: string, ...args: string[]): Promise<{ code: number | null; evidence: Evidence[] }> {
   const { code, stdout, stderr } = await runCli(["trust", "evidence", ...args, "--json", `--state-dir=${stateDir}`], {});
   if (stdout === "") throw new Error(stderr);
+  expect(isEvidence(JSON.parse(stdout)) || isEvidence.errors).toBe(true);
   return { code, ...(JSON.parse(stdout) as { evidence: Evidence[] }) };
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { open, openStatement, STATE } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
@@ -285,6 +286,26 @@ test("a sidecar killed between registering and answering leaves a job that the s
   expect(at).toBe("node-1");
   expect(await allocations(id ?? "")).toHaveLength(1);
   expect((await jobs()).filter(({ Status }) => Status !== "dead")).toMatchObject([{ ID: id }]);
+}, TEST_MS);
+
+test("a sidecar attests to its node, its state and a workload in it, to whom asks; to no other node's", async () => {
+  const { id, node: at, allocation_id: allocation } = await spawn({ request_id: "attested" });
+  const validate = new Ajv2020({ strict: true, formats: { "date-time": true } }).compile(JSON.parse(readFileSync(join(projectRoot(), "schemas/trust-attest.schema.json"), "utf8")) as object);
+  const nonce = "5a".repeat(32);
+  await eventually(async () => {
+    for (const [type, asked] of [["NODE_IDENTITY", []], ["STATE_HASH", [`--nonce=${nonce}`]], ["WORKLOAD", [`--workload=${id ?? ""}`]]] as const) {
+      const { code, stdout } = await cli("trust", "attest", `--type=${type}`, ...asked, "--json");
+      const document = JSON.parse(stdout) as object;
+      expect({ code, valid: validate(document), errors: validate.errors, document }).toMatchObject({ code: 0, valid: true, document: { node: at, type, trust: "pinned" } });
+      if (type === "STATE_HASH") expect(document).toMatchObject({ nonce });
+      if (type === "WORKLOAD") expect(document).toMatchObject({ workload: { job: id, allocation, status: "running" } });
+    }
+  }, { timeoutMs: 30_000 });
+  expect(at).toBe("node-1");
+  const elsewhere = await runCli(["trust", "attest", `--workload=${id ?? ""}`, "--json"], environment(2));
+  expect(elsewhere).toMatchObject({ code: 1, stdout: expect.stringMatching(/no workload .* is in the state of node-3/) as string });
+  expect(await cli("trust", "attest", "--nonce=00")).toMatchObject({ code: 2, stderr: expect.stringContaining("32 to 128 hex digits") as string });
+  await client(0).stop(id ?? "", 60_000);
 }, TEST_MS);
 
 /** With `proof verify` as somebody has it who was given the file and the node's key. */

@@ -1,28 +1,31 @@
 /** Events.Dispatch over real gRPC: POLICY_QUERY from what was signed, and a status for all that is not answered. */
 import { pino } from "pino";
+import { checkAttestation } from "../../src/beacon/attestation.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { decide } from "../../src/policy/decide.js";
 import { sealDecision } from "../../src/policy/decision-document.js";
-import { cluster } from "../../src/proto/messages.js";
+import { cluster, ibrl } from "../../src/proto/messages.js";
 import { ApiError } from "../../src/sidecar/api/api-error.js";
 import { callSidecar } from "../../src/sidecar/api/client.js";
-import { policyQueryEvent } from "../../src/sidecar/api/grpc-events.js";
+import { beaconAttestEvent, policyQueryEvent } from "../../src/sidecar/api/grpc-events.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
+import { Attestor } from "../../src/sidecar/attestor.js";
 import { PolicyQueries } from "../../src/sidecar/policy-queries.js";
 import { evaluator } from "../harness/candidates.js";
 import { bareView, fullView } from "../harness/node-views.js";
-import { identity, NOW_MS, verifiedState, workload } from "../harness/records.js";
+import { context, identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 import { someGuard } from "../harness/some-guard.js";
 import { someWorkloads } from "../harness/some-workloads.js";
 
-const { ClusterEvent, PolicyContext, PolicyQuery } = cluster.services.api;
+const { BeaconAttestation, ClusterEvent, PolicyContext, PolicyQuery } = cluster.services.api;
 const keys = new KeyAdmission();
 const logger = pino({ level: "silent" });
 const OWN = { id: "base@0123456789abcdef", tags: ["eu"], enforcement: "enforce" } as const;
 const THEIRS = { ...OWN, id: "other@0123456789abcdef" };
 const spawnPolicy = evaluator({ name: "near", mode: "permissive", tags: ["fast"] });
 const kept = new Map<string, Uint8Array>();
+const attested = verifiedState({ node: "node-1", workloads: [workload(3)] }, identity(1));
 let own: typeof OWN | undefined = OWN;
 let api: GrpcApi;
 let address: string;
@@ -41,10 +44,11 @@ async function nodes() {
 
 beforeAll(async () => {
   const views = await nodes();
+  const attestor = new Attestor({ sealed: () => ({ beacon: verifiedBeacon({ node: "node-1" }), state: attested }), identity: identity(1), clock: { nowMs: () => NOW_MS, monoMs: () => 0 }, onSigned: () => {} });
   const queries = new PolicyQueries({ own: () => own, nodes: async () => views, stored: { decision: async (id) => kept.get(id) }, keys });
   api = new GrpcApi({
     bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views }, workloads: someWorkloads(), logger,
-    events: new Map([policyQueryEvent(queries)]),
+    events: new Map([beaconAttestEvent(attestor), policyQueryEvent(queries)]),
   });
   address = `127.0.0.1:${String((await api.start()).port)}`;
 });
@@ -88,9 +92,25 @@ test("what is not known is said so, and what is no question is refused", async (
   await expect(query({ workload_id: "ibrl-1" })).rejects.toMatchObject({ code: "protocol", message: expect.stringContaining("fails verification") as string });
 });
 
+async function attest(type: string, attestation_data: Uint8Array) {
+  const { wrappedMessage } = await dispatch({ event: ClusterEvent.BEACON_ATTEST, wrappedMessage: anyOf("BeaconAttestation", BeaconAttestation.encode({ attestation_type: type, attestation_data }).finish()) });
+  return BeaconAttestation.decode(wrappedMessage?.value ?? new Uint8Array());
+}
+
+test("BEACON_ATTEST is answered with a sealed attestation that repeats the nonce; what is no question is refused", async () => {
+  const nonce = Buffer.alloc(32, 7);
+  const { node_id, attestation_type, attestation_data } = await attest("WORKLOAD", ibrl.v1.AttestationRequest.encode({ nonce, workload: "web-3" }).finish());
+  expect({ node_id, attestation_type }).toEqual({ node_id: attested.record.nodeId, attestation_type: "WORKLOAD" });
+  const asked = { type: "WORKLOAD", nonce: nonce.toString("hex"), workload: "web-3" } as const;
+  expect(checkAttestation(attestation_data, asked, context({ keys, node: "node-1" }), attested)).toMatchObject({ ok: true });
+  await expect(attest("STATE_HASH", new Uint8Array())).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining("nonce") as string });
+  await expect(attest("STATE_HASH", Uint8Array.of(0x0a, 0xff))).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining("is no AttestationRequest") as string });
+  await expect(attest("WORKLOAD", ibrl.v1.AttestationRequest.encode({ nonce, workload: "db" }).finish())).rejects.toMatchObject({ message: expect.stringContaining('no workload "db"') as string });
+});
+
 test("other events, other types and other bytes are refused with what is answered", async () => {
   const wrong: [cluster.services.api.ClusterMessage.$Properties, string, string][] = [
-    [{ event: ClusterEvent.SPAWN }, "unimplemented", "SPAWN is not answered here; POLICY_QUERY is"],
+    [{ event: ClusterEvent.SPAWN }, "unimplemented", "SPAWN is not answered here; what is: BEACON_ATTEST, POLICY_QUERY"],
     [{ event: 99 as never }, "unimplemented", "99 is not answered here"],
     [{ event: ClusterEvent.POLICY_QUERY }, "invalid", "it takes cluster.services.api.PolicyQuery"],
     [{ event: ClusterEvent.POLICY_QUERY, wrappedMessage: anyOf("PolicyContext", new Uint8Array()) }, "invalid", "it takes cluster.services.api.PolicyQuery"],

@@ -1,4 +1,4 @@
-/** `trust evidence`: what was kept, and whether it proves what it says when it is verified here. */
+/** `trust evidence`: what was kept, and whether it proves what it says when it is verified here. JSON: schemas/trust-evidence.schema.json. */
 import { type Evidence, verifyEvidence } from "../../beacon/evidence.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { printable } from "./printable.js";

@@ -5,7 +5,8 @@
 import { type sendUnaryData, type ServerUnaryCall, status, type StatusObject } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { policyMessage } from "../../beacon/state-codec.js";
-import { cluster } from "../../proto/messages.js";
+import { cluster, ibrl } from "../../proto/messages.js";
+import { AttestError, type Attestor } from "../attestor.js";
 import { ConsulError } from "../consul-api.js";
 import { type PolicyQueries, PolicyQueryError, type PolicyQuestion } from "../policy-queries.js";
 
@@ -21,6 +22,8 @@ export interface EventHandler {
 export type EventHandlers = ReadonlyMap<cluster.services.api.ClusterEvent, EventHandler>;
 
 class BadEventError extends Error {}
+
+const ATTEST_STATUS = { invalid: status.INVALID_ARGUMENT, "not-found": status.NOT_FOUND, unavailable: status.UNAVAILABLE } as const;
 
 const PACKAGE = "cluster.services.api";
 const TYPE_URL = "type.googleapis.com/";
@@ -41,7 +44,7 @@ export class GrpcEvents {
     const handler = this.handlers.get(event);
     if (handler === undefined) {
       const answered = [...this.handlers.keys()].map((known) => api.ClusterEvent[known]).join(", ");
-      return done({ code: status.UNIMPLEMENTED, details: `${api.ClusterEvent[event] ?? String(event)} is not answered here; ${answered || "nothing"} is` });
+      return done({ code: status.UNIMPLEMENTED, details: `${api.ClusterEvent[event] ?? String(event)} is not answered here; what is: ${answered || "nothing"}` });
     }
     try {
       const { type_url: type = "", value } = call.request.wrappedMessage ?? {};
@@ -57,6 +60,7 @@ export class GrpcEvents {
   #failure(event: number, error: unknown): Partial<StatusObject> {
     const details = error instanceof Error ? error.message : String(error);
     if (error instanceof BadEventError) return { code: status.INVALID_ARGUMENT, details };
+    if (error instanceof AttestError) return { code: ATTEST_STATUS[error.code], details };
     if (error instanceof PolicyQueryError) return { code: error.code === "not-found" ? status.NOT_FOUND : status.DATA_LOSS, details };
     if (error instanceof ConsulError) return { code: error.transient ? status.UNAVAILABLE : status.FAILED_PRECONDITION, details: `Consul: ${details}` };
     this.logger.error({ err: error, event: api.ClusterEvent[event] }, "event failed");
@@ -73,18 +77,32 @@ export function policyQueryEvent(queries: PolicyQueries): [cluster.services.api.
   }];
 }
 
+/** BEACON_ATTEST: of this node, or of node_id if that is this one; attestation_data is an ibrl.v1.AttestationRequest, and back a sealed Attestation. */
+export function beaconAttestEvent(attestor: Attestor): [cluster.services.api.ClusterEvent, EventHandler] {
+  return [api.ClusterEvent.BEACON_ATTEST, {
+    request: `${PACKAGE}.BeaconAttestation`,
+    response: `${PACKAGE}.BeaconAttestation`,
+    answer: async (request) => {
+      const { node_id: asked, attestation_type, attestation_data } = decoded("BeaconAttestation", () => api.BeaconAttestation.decode(request));
+      const { nonce, workload } = decoded("AttestationRequest in its attestation_data", () => ibrl.v1.AttestationRequest.decode(attestation_data));
+      const { nodeId, type, sealed } = attestor.attest({ nodeId: asked, type: attestation_type, nonce, workload });
+      return api.BeaconAttestation.encode({ node_id: nodeId, attestation_type: type, attestation_data: sealed }).finish();
+    },
+  }];
+}
+
 function questionIn(request: Uint8Array): PolicyQuestion {
-  const { workload_id: workload, policy_type: type, context } = queryIn(request);
+  const { workload_id: workload, policy_type: type, context } = decoded("PolicyQuery", () => api.PolicyQuery.decode(request));
   const node = context["node"];
   if (type !== "" && type !== "cluster" && type !== "spawn") throw new BadEventError(`policy_type ${JSON.stringify(type)} is neither cluster nor spawn`);
   if (workload === "" && type === "spawn") throw new BadEventError("a spawn's policy is that of a workload: workload_id is missing");
   return { ...(workload === "" ? {} : { workload }), ...(node === undefined ? {} : { node }), ...(type === "" ? {} : { role: type }) };
 }
 
-function queryIn(request: Uint8Array): cluster.services.api.PolicyQuery {
+function decoded<M>(what: string, decode: () => M): M {
   try {
-    return api.PolicyQuery.decode(request);
+    return decode();
   } catch (error) {
-    throw new BadEventError(`wrappedMessage is no PolicyQuery: ${error instanceof Error ? error.message : String(error)}`);
+    throw new BadEventError(`wrappedMessage is no ${what}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
