@@ -4,6 +4,7 @@ import { UNKNOWN } from "./candidate-table.js";
 import type { Batch, Evaluation, Evaluator, PolicyIdentity, Reasons } from "./evaluator.js";
 import type { Policy } from "./policy.js";
 import type { PolicyFile } from "./policy-file.js";
+import { recordableName } from "./recordable.js";
 import { type Rule, rulesOf } from "./rules.js";
 import { scoresOf, type Term, termScore, termsOf, tieBreaksOf } from "./scoring.js";
 
@@ -14,7 +15,7 @@ export class JsonEvaluator implements Evaluator {
 
   constructor(readonly file: PolicyFile) {
     this.policy = file.policy;
-    this.identity = { name: file.policy.name, mode: file.policy.mode, hash: file.hash };
+    this.identity = { name: recordableName(file.policy.name), mode: file.policy.mode, hash: file.hash };
     this.#rules = rulesOf(file.policy);
   }
 

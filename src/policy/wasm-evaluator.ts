@@ -12,6 +12,7 @@ import type { Batch, Evaluation, Evaluator, PolicyIdentity, Reasons, TermStateme
 import { ALIVE, type Rule, VERIFIED } from "./rules.js";
 import { PPM } from "./scoring.js";
 import type { WasmCandidate, WasmVerdict } from "./wasm-candidate.js";
+import { recordableName } from "./recordable.js";
 import { WasmHost, type WasmHostOptions } from "./wasm-host.js";
 import type { WasmProfile } from "./wasm-module.js";
 
@@ -28,7 +29,7 @@ export class WasmEvaluator implements Evaluator {
   /** `name` is what it was put under, or its file's. Throws WasmPolicyError `refused`. Starts nothing. */
   constructor(module: Uint8Array, name: string, options: Partial<WasmHostOptions> = {}) {
     this.#host = new WasmHost(module, options);
-    this.identity = { name, mode: "enforce", hash: this.#host.hash };
+    this.identity = { name: recordableName(name), mode: "enforce", hash: this.#host.hash };
   }
 
   get profile(): WasmProfile {

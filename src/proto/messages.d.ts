@@ -4223,6 +4223,9 @@ export namespace ibrl {
             /** StoredQuery policy_hash. */
             policy_hash: string;
 
+            /** StoredQuery cluster_policy. */
+            cluster_policy: boolean;
+
             /**
              * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
              * @param message StoredQuery message or plain object to encode
@@ -4255,6 +4258,9 @@ export namespace ibrl {
 
                 /** StoredQuery policy_hash */
                 policy_hash?: (string|null);
+
+                /** StoredQuery cluster_policy */
+                cluster_policy?: (boolean|null);
 
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];

@@ -11512,6 +11512,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [decision] StoredQuery decision
              * @property {string|null} [policy] StoredQuery policy
              * @property {string|null} [policy_hash] StoredQuery policy_hash
+             * @property {boolean|null} [cluster_policy] StoredQuery cluster_policy
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -11568,6 +11569,14 @@ export const ibrl = $root.ibrl = (() => {
             StoredQuery.prototype.policy_hash = "";
 
             /**
+             * StoredQuery cluster_policy.
+             * @member {boolean} cluster_policy
+             * @memberof ibrl.v1.StoredQuery
+             * @instance
+             */
+            StoredQuery.prototype.cluster_policy = false;
+
+            /**
              * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.StoredQuery
@@ -11589,6 +11598,8 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 2, wireType 2 =*/18).string(message.policy);
                 if (message.policy_hash != null && $Object.hasOwnProperty.call(message, "policy_hash") && message.policy_hash !== "")
                     writer.uint32(/* id 3, wireType 2 =*/26).string(message.policy_hash);
+                if (message.cluster_policy != null && $Object.hasOwnProperty.call(message, "cluster_policy") && message.cluster_policy !== false)
+                    writer.uint32(/* id 4, wireType 0 =*/32).bool(message.cluster_policy);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -11658,6 +11669,15 @@ export const ibrl = $root.ibrl = (() => {
                                 message.policy_hash = value;
                             else
                                 delete message.policy_hash;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.cluster_policy = value;
+                            else
+                                delete message.cluster_policy;
                             continue;
                         }
                     }

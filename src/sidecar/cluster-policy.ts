@@ -4,34 +4,35 @@
  */
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { CONTROL } from "../beacon/codec.js";
 import type { PolicyContext } from "../beacon/record.js";
 import type { Evaluator, PolicyIdentity } from "../policy/evaluator.js";
+import { recordable } from "../policy/recordable.js";
 import { openPolicy } from "../policy/open-policy.js";
 import type { WasmHostObserver } from "../policy/wasm-host.js";
 import { problemText } from "../policy/wording.js";
 import { SettingsError } from "./settings.js";
+import type { StoredDocument } from "./stored-records.js";
 
 export interface ClusterPolicy {
   evaluator: Evaluator;
   context: PolicyContext;
+  /** As it was read, for who asks; a module's name is its file's. */
+  document: StoredDocument;
 }
-
-/** Of a version 1 name in the published ID; names of version 2 are shorter. */
-const MAX_NAME = 128;
 
 /** Undefined where none is set. Throws SettingsError: a sidecar that cannot apply it does not start. */
 export function readClusterPolicy(path: string, observer: WasmHostObserver): ClusterPolicy | undefined {
   if (path === "") return undefined;
-  const opened = openPolicy(bytesAt(path), basename(path, ".wasm"), { observer });
+  const document = { name: basename(path, ".wasm"), value: bytesAt(path) };
+  const opened = openPolicy(document.value, document.name, { observer });
   if (!opened.ok) throw new SettingsError("--cluster-policy", `${path} cannot be used: ${opened.problems.map(problemText).join("; ")}`);
   const { identity, policy } = opened.evaluator;
-  return { evaluator: opened.evaluator, context: policyContext(identity, policy?.tags ?? []) };
+  return { evaluator: opened.evaluator, context: policyContext(identity, policy?.tags ?? []), document };
 }
 
 /** As it is published, and as queries are answered. */
 export function policyContext({ name, hash, mode }: PolicyIdentity, tags: readonly string[]): PolicyContext {
-  return { id: `${recordable(name).slice(0, MAX_NAME)}@${hash.slice(0, 16)}`, tags: tags.map(recordable), enforcement: mode };
+  return { id: `${name}@${hash.slice(0, 16)}`, tags: tags.map(recordable), enforcement: mode };
 }
 
 function bytesAt(path: string): Uint8Array {
@@ -40,9 +41,4 @@ function bytesAt(path: string): Uint8Array {
   } catch (error) {
     throw new SettingsError("--cluster-policy", `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-/** Records have no control characters. */
-function recordable(text: string): string {
-  return text.toWellFormed().replace(new RegExp(CONTROL, "g"), "\ufffd");
 }

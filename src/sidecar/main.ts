@@ -320,7 +320,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     root: new RootPublisher({ consul, clock, folder, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
   });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
-  const policies = { desk, stored: storedIn(consul), services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
+  const policies = { desk, stored: storedIn(consul), clusterPolicy: () => clusterPolicy?.document, services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const attestor = new Attestor({ identity, clock, sealed: () => (publisher.self?.joined !== true || voice.yielded ? undefined : publisher.sealed), onSigned: metrics.attested });
   const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
   const grpc = new GrpcApi({

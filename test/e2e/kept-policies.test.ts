@@ -104,6 +104,21 @@ test("a decision is kept for a known caller, explained from a sidecar and from C
   expect((await anybody("cluster", "why-not", second, id)).stdout).toBe(`${second} is number 2; ${String(chosen)} is first.\n  price is $0.01/GB; at $0.009999/GB or less it would be first.\n`);
 }, 60_000);
 
+test("who ranks by a policy has the cluster's too, from the sidecar that is asked, and is told where that is not at hand", async () => {
+  const cheap = file("cheap.json", CHEAP);
+  const ranked = await anybody("policy", "rank", cheap);
+  expect(ranked).toMatchObject({ code: 0, stderr: "", stdout: expect.stringMatching(/^Policy base \(cluster's, enforce\) and cheap \(spawn's, enforce\): 2 eligible, 0 violating, 1 excluded\n/) as string });
+  expect((await anybody("cluster", "why-not", "node-3", "--policy", file("any.json", { version: 2, name: "any", mode: "enforce" }))).stdout).toContain("  base: max_price_per_gb: $0.05/GB > $0.02/GB\n");
+  const fromConsul = await anybody("policy", "rank", cheap, "--consul");
+  expect(fromConsul).toMatchObject({ code: 0, stderr: expect.stringMatching(/^warning: decided without the cluster's policy, base@[0-9a-f]{16}: /) as string, stdout: expect.stringMatching(/^Policy cheap \(spawn's, enforce\): /) as string });
+  expect(await anybody("policy", "rank", cheap, "--consul", "--cluster-policy", file("base.json", BASE))).toMatchObject({ code: 0, stderr: "", stdout: ranked.stdout });
+}, 60_000);
+
+test("a name of version 1 that no record can carry is kept as far as it can be", async () => {
+  const { document } = await json<Kept>(known("policy", "rank", file("odd.json", { name: `a\u001b[31m${"b".repeat(200)}`, mode: "enforce", rules: {} }), "--record", "--json"));
+  expect(JSON.stringify(document.decision)).toContain(`"a\ufffd[31m${"b".repeat(122)}"`);
+}, 60_000);
+
 test("a decision that was changed in KV, or lies in another's place, is refused", async () => {
   const { id, document } = await json<Kept>(known("policy", "rank", file("cheap.json", CHEAP), "--record", "--json"));
   await kv(`ibrl/v1/decisions/${id}`, JSON.stringify({ ...document, decision: { ...document.decision, chosen: "node-9" } }));
@@ -129,7 +144,7 @@ test("policies are put by known callers, listed with who signed, read back to th
   expect(await anybody("policy", "get", "trusted", "--output", copy)).toMatchObject({ code: 0, stderr: "" });
   expect(Buffer.compare(readFileSync(copy), readFileSync(module))).toBe(0);
 
-  for (const what of ["cheap", put.hash]) expect((await anybody("policy", "rank", what)).stdout).toContain("Policy cheap (spawn's, enforce): 2 eligible");
+  for (const what of ["cheap", put.hash]) expect((await anybody("policy", "rank", what)).stdout).toContain("Policy base (cluster's, enforce) and cheap (spawn's, enforce): 2 eligible");
   const { id } = await json<Kept>(known("policy", "rank", "trusted", "--record", "--json"));
   // The record has the module's hash: the cluster has its bytes, and offline they come from a file.
   expect(await json<Kept>(anybody("cluster", "explain", id, "--json"))).toMatchObject({ replay: { same: true } });

@@ -8,6 +8,7 @@ import { intervalMs, readingFlags } from "../reading/flags.js";
 import { openInstances } from "../reading/instances.js";
 import { liveFlags, sourceFlags } from "../reading/live-decision.js";
 import { PlainCommand } from "../reading/plain-command.js";
+import { leftOut, loadClusterPolicy } from "../reading/cluster-policy.js";
 import { loadPolicy } from "../reading/policy-source.js";
 import { openSource } from "../reading/source.js";
 import { watch } from "../reading/watch.js";
@@ -45,14 +46,19 @@ export default class ClusterRoute extends PlainCommand {
     const everyMs = intervalMs(flags.interval);
     const [source, live] = [await openSource(flags, process.env), openInstances(service, process.env, flags.datacenter)];
     const policies: Policies = {};
+    let warned = false;
     const read = async (signal: AbortSignal): Promise<Route> => {
       const names = servicesIn(policies);
       const [nodes, instances, services] = await Promise.all([source.read(signal, () => {}), live.read(signal), names.length === 0 ? new Map() : source.services(names)]);
+      const missing = leftOut(nodes, policies.cluster);
+      if (missing !== undefined && !warned) process.stderr.write(`${missing}\n`);
+      warned ||= missing !== undefined;
       return route(instances, { nodes, policies, services, nowMs: Date.now() });
     };
     try {
       policies.spawn = (await loadPolicy(flags.policy, source.stored)).evaluator;
-      if (flags["cluster-policy"] !== undefined) policies.cluster = (await loadPolicy(flags["cluster-policy"], source.stored)).evaluator;
+      const cluster = await loadClusterPolicy(flags["cluster-policy"], source);
+      if (cluster !== undefined) policies.cluster = cluster;
       if (flags.watch) {
         await this.#watch(service, read, (ms, signal) => live.changed(ms, signal), everyMs);
         return undefined;

@@ -4,6 +4,7 @@ import { decide, type Decision, type Policies } from "../../policy/decide.js";
 import { servicesIn } from "../../sidecar/service-nodes.js";
 import { readingFlags, type ReadingFlags, tlsFlags, type TrustFlags, trustFlags } from "./flags.js";
 import type { TlsFlags } from "./client-tls-files.js";
+import { leftOut, loadClusterPolicy } from "./cluster-policy.js";
 import { loadPolicy } from "./policy-source.js";
 import { openSource } from "./source.js";
 
@@ -18,7 +19,7 @@ export type SourceOptions = Pick<ReadingFlags, "consul" | "datacenter" | "grpc-a
 
 export const liveFlags = {
   ...sourceFlags,
-  "cluster-policy": Flags.string({ summary: "The cluster's policy, which must hold too.", helpValue: "FILE|NAME" }),
+  "cluster-policy": Flags.string({ summary: "The cluster's policy, which must hold too. Default: the asked sidecar's own; with --consul none.", helpValue: "FILE|NAME" }),
   job: Flags.string({ summary: "Nomad job ID of the workload, for anti_affinity and spread.", helpValue: "ID" }),
 };
 
@@ -33,10 +34,12 @@ export async function withLiveDecision<T>(policy: string, options: LiveOptions, 
   const policies: Policies = {};
   try {
     policies.spawn = (await loadPolicy(policy, source.stored)).evaluator;
-    const cluster = options["cluster-policy"];
-    if (cluster !== undefined) policies.cluster = (await loadPolicy(cluster, source.stored)).evaluator;
+    const cluster = await loadClusterPolicy(options["cluster-policy"], source);
+    if (cluster !== undefined) policies.cluster = cluster;
     const names = servicesIn(policies);
     const [nodes, services] = await Promise.all([source.read(new AbortController().signal, () => {}), names.length === 0 ? new Map() : source.services(names)]);
+    const missing = leftOut(nodes, cluster);
+    if (missing !== undefined) process.stderr.write(`${missing}\n`);
     return await use(await decide({ nodes, policies, services, nowMs: Date.now(), request: options.job === undefined ? {} : { job: options.job } }));
   } finally {
     for (const evaluator of Object.values(policies)) await evaluator.close?.();

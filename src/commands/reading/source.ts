@@ -4,7 +4,7 @@
  */
 import type { NodeView } from "../../beacon/node-view.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
-import type { StoredRecords } from "../../sidecar/stored-records.js";
+import type { StoredDocument, StoredRecords } from "../../sidecar/stored-records.js";
 import type { ClientTls } from "../../sidecar/api/client-tls.js";
 import type { ReaderTrust } from "../../sidecar/api/consul-reader.js";
 import type { ConsulConnection } from "../../sidecar/consul/connect.js";
@@ -23,6 +23,8 @@ export interface Source {
   readonly stored: StoredRecords;
   /** Where Consul's services run. Rejects with ApiError or ConsulError. */
   services(names: readonly string[]): Promise<ServiceNodes>;
+  /** The asked sidecar's policy of the cluster, unverified; undefined where it has none, and straight from Consul. */
+  clusterPolicy(): Promise<StoredDocument | undefined>;
   close(): void;
 }
 
@@ -34,7 +36,7 @@ export async function openSource(flags: Pick<ReadingFlags, "consul" | "datacente
 }
 
 async function sidecarSource(address: string, tls: ClientTls | undefined): Promise<Source> {
-  const [{ listCluster }, { findServices, storedAt }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
+  const [{ listCluster }, { askForClusterPolicy, findServices, storedAt }, { KeyAdmission }, { silenceGrpcLog }] = await Promise.all([
     import("../../sidecar/api/client.js"),
     import("../../sidecar/api/policy-client.js"),
     import("../../beacon/keys.js"),
@@ -53,6 +55,7 @@ async function sidecarSource(address: string, tls: ClientTls | undefined): Promi
     servedReputationSha256: () => served,
     stored: storedAt({ address, tls }),
     services: (names) => findServices(names, { address, tls }),
+    clusterPolicy: () => askForClusterPolicy({ address, tls }),
     close: () => {},
   };
 }
@@ -72,6 +75,7 @@ async function consulSource(env: Environment, given: string | undefined, flags: 
     servedReputationSha256: () => undefined,
     stored: storedIn(consul, at),
     services: (names) => serviceNodes(consul, names, at),
+    clusterPolicy: async () => undefined,
     close: () => consul.close(),
   };
 }

@@ -15,6 +15,8 @@ import type { Caller } from "./caller.js";
 export interface PolicyService {
   desk: Pick<PolicyDesk, "decide" | "put">;
   stored: StoredRecords;
+  /** Of --cluster-policy. */
+  clusterPolicy: () => StoredDocument | undefined;
   /** Rejects with ConsulError. */
   services: (names: readonly string[], options: { signal: AbortSignal }) => Promise<ServiceNodes>;
 }
@@ -57,8 +59,9 @@ export class GrpcPolicies {
       return { services: [...found].map(([name, nodes]) => ({ name, nodes: [...nodes] })) };
     });
 
-  async #documents({ decision, policy, policy_hash: hash }: ibrl.v1.StoredQuery.$Properties, signal: AbortSignal): Promise<StoredDocument[]> {
-    const { stored } = this.service;
+  async #documents({ decision, policy, policy_hash: hash, cluster_policy: cluster }: ibrl.v1.StoredQuery.$Properties, signal: AbortSignal): Promise<StoredDocument[]> {
+    const { stored, clusterPolicy } = this.service;
+    if (cluster === true) return [clusterPolicy() ?? []].flat();
     const one = (name: string, value: Uint8Array | undefined): StoredDocument[] => (value === undefined ? [] : [{ name, value }]);
     if (decision) return one(decision, await stored.decision(matching("decision", decision, DECISION_ID_RULE), { signal }));
     if (policy) return one(policy, await stored.policy(matching("policy", policy, POLICY_NAME_RULE), { signal }));

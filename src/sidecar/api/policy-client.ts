@@ -2,6 +2,7 @@
 import type { ServiceNodes } from "../../policy/candidates.js";
 import type { ibrl } from "../../proto/messages.js";
 import type { StoredDocument, StoredRecords } from "../stored-records.js";
+import { ApiError } from "./api-error.js";
 import { type CallOptions, callSidecar } from "./client.js";
 import { PoliciesDefinition } from "./service-definition.js";
 
@@ -17,6 +18,17 @@ export async function askToPut(name: string, policy: Uint8Array, options: CallOp
 export async function findServices(names: readonly string[], options: CallOptions): Promise<ServiceNodes> {
   const { services } = await callSidecar(PoliciesDefinition.FindServices, { names: [...names] }, options);
   return new Map((services ?? []).map(({ name, nodes }) => [name ?? "", nodes ?? []]));
+}
+
+/** The one of its --cluster-policy; undefined where it has none. */
+export async function askForClusterPolicy(options: CallOptions): Promise<StoredDocument | undefined> {
+  try {
+    const [document] = (await callSidecar(PoliciesDefinition.GetStored, { cluster_policy: true }, options)).documents ?? [];
+    return document === undefined ? undefined : documentOf(document);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === "unimplemented") return undefined; // it has no policies at all
+    throw error;
+  }
 }
 
 export function storedAt(options: CallOptions): StoredRecords {
