@@ -46,9 +46,11 @@ import { createMetrics } from "./metrics.js";
 import { readOperatorKeys } from "./operator-keys.js";
 import { createNomadClient } from "./nomad/client.js";
 import { createNomadJobs } from "./nomad/jobs-client.js";
+import { createNomadMetadata } from "./nomad/metadata-client.js";
 import { createNomadRuns } from "./nomad/runs-client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
+import { NodeMetadata } from "./node-metadata.js";
 import { createPlacement } from "./placement/create.js";
 import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { PolicyDesk } from "./policy-desk.js";
@@ -306,12 +308,23 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     wasm: { observer: policyTelemetry.wasm },
     clusterPolicy: () => clusterPolicy?.evaluator,
   });
+  const nomadNode = async (node: string, until: AbortSignal) => (await readLocalNomad(nomad, { consulNode: node, hostname: hostname() }, { signal: until })).node.value?.id;
+  const nodeMetadata = settings.nomadMetadata
+    ? new NodeMetadata({
+        clock, random, nomadNode,
+        set: await createNomadMetadata(nomadSettingsFrom(settings.nomadEnv)),
+        own: () => (voice.yielded || joinedAs(publisher) === undefined ? undefined : publisher.sealed?.beacon.record),
+        cadence: () => publisher.cadence,
+        backoff: backoff(),
+        observer: telemetry.nodeMetadata,
+      })
+    : undefined;
   const folder = new ProofFolder(settings.stateDir);
   const proofs = new ProofRecorder({
     clock, logger, folder,
     sampleMs: settings.proofIntervalMs,
     runs: await createNomadRuns(nomadSettingsFrom(settings.nomadEnv)),
-    nomadNode: async (node, until) => (await readLocalNomad(nomad, { consulNode: node, hostname: hostname() }, { signal: until })).node.value?.id,
+    nomadNode,
     signing: () => {
       const [place, beaconHash] = [joinedAs(publisher), publisher.sealed?.beacon.hash];
       return place === undefined || beaconHash === undefined || voice.yielded ? undefined : { ...place, beaconHash, identity, keys, epoch: epoch.epoch };
@@ -358,6 +371,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
       proofs.run(signal),
+      nodeMetadata?.run(settings.beatMs, signal),
       mover?.run(signal),
       tls?.run(clock, signal),
       probeBind === null ? undefined : probing.run(signal),
@@ -369,7 +383,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
           }).run(signal),
     ]);
   } finally {
-    await leave(publisher, logger);
+    await Promise.all([leave(publisher, logger), voice.yielded ? undefined : nodeMetadata?.remove()]);
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
     await clusterPolicy?.evaluator.close?.();

@@ -229,6 +229,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
     policyWasmFault: (fault: WasmFault) => wasmFaults.inc({ fault }),
     policyWasmKills: counter("hypercore_ibrl_policy_wasm_kills_total", "Policy modules that were ended at their deadline."),
 
+    nodeMetadataWrites: counter("hypercore_ibrl_nomad_metadata_writes_total", "Writes of this node's values into its Nomad client's metadata; each is a Raft write of Nomad's servers."),
+    nodeMetadataWriteFailures: counter("hypercore_ibrl_nomad_metadata_write_failures_total", "Such writes that Nomad did not take."),
+
     mover: gauge("hypercore_ibrl_mover", "1 while this sidecar is the one that moves workloads; no sample where it does not place."),
     workloadMoved: (cause: MoveCause) => moves.inc({ cause }),
     /** Undefined: another sidecar knows. */

@@ -86,6 +86,7 @@ export const SETTINGS = [
   nomad("tls-server-name", "NOMAD_TLS_SERVER_NAME", "Name expected in the agent's certificate."),
   nomad("skip-verify", "NOMAD_SKIP_VERIFY", "true: do not verify the agent's certificate."),
   nomad("token", "NOMAD_TOKEN", "ACL token.", { secret: true }),
+  { name: "nomad-metadata", env: "IBRL_NOMAD_METADATA", kind: "boolean", group: "Placement", default: "false", help: "Publish the node's values as dynamic metadata of its Nomad client, for the constraints and affinities of any job: the Nomad token then needs node:write, which can also drain nodes (docs/nomad-metadata.md)." },
   { name: "placer", env: "IBRL_PLACER", kind: "boolean", group: "Placement", default: "false", help: "Place, stop and move workloads through Nomad: the Nomad token then needs submit-job, or each caller brings its own." },
   { name: "job-drivers", env: "IBRL_JOB_DRIVERS", kind: "list", group: "Placement", default: "docker,exec,java,podman,qemu", help: "Nomad drivers that a spawn may ask for. raw_exec, which runs as Nomad's own user without isolation, has to be named." },
   { name: "job-templates", env: "IBRL_JOB_TEMPLATES", kind: "text", group: "Placement", default: "", help: "Folder of job templates, DRIVER.json, that take the place of the package's own (docs/workloads.md)." },
@@ -164,6 +165,7 @@ export interface SidecarSettings {
   /** CONSUL_* and NOMAD_* by their variable names, whatever brought them. */
   consulEnv: Record<string, string | undefined>;
   nomadEnv: Record<string, string | undefined>;
+  nomadMetadata: boolean;
   placement: PlacementSettings;
   logLevel: "debug" | "info" | "warn" | "error";
   logFormat: "auto" | "json" | "text";
@@ -217,6 +219,7 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     beaconReputation: number("beacon-reputation"),
     consulEnv: {},
     nomadEnv: {},
+    nomadMetadata: text("nomad-metadata") === "true",
     placement: {
       placer: text("placer") === "true",
       jobDrivers: listOf(found.get("job-drivers")),

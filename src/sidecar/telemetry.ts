@@ -16,6 +16,7 @@ import { type Metrics, type Plane, PLANES } from "./metrics.js";
 import type { OwnVoiceObserver } from "./own-voice.js";
 import type { PublishObserver } from "./publisher.js";
 import type { WatchObserver } from "./watcher.js";
+import type { WriteOutcome } from "./written-plane.js";
 
 /** Rejections that an operator wants to know of; the others are how an open network is. */
 const ALARMING: ReadonlySet<RejectReason> = new Set(["pin-conflict", "id-collision", "equivocation", "readable-mismatch", "wrong-node"]);
@@ -31,6 +32,7 @@ export class Telemetry {
   readonly #consul: HealthLog;
   readonly #watches: Record<"catalog" | "pins" | "events" | "list", HealthLog>;
   readonly #planes: Record<Plane, HealthLog>;
+  readonly #nodeMetadata: HealthLog;
   #refusal = "";
   /** Told once. */
   readonly #forks = new Set<string>();
@@ -41,6 +43,7 @@ export class Telemetry {
     deps.metrics.duplicateProcess.set(false);
     deps.metrics.publishingYielded.set(false);
     this.#watches = { catalog: health("consul catalog"), pins: health("consul pins"), events: health("consul events"), list: health("consul listing") };
+    this.#nodeMetadata = health("Nomad node metadata");
     this.#planes = Object.fromEntries(PLANES.map((plane) => [plane, health(`plane ${plane}`)])) as Record<Plane, HealthLog>;
   }
 
@@ -57,6 +60,18 @@ export class Telemetry {
       if (!isAbsence(error)) this.#watches[what].down(error);
     }
   }
+
+  readonly nodeMetadata = (outcome: WriteOutcome | "removed", error?: unknown): void => {
+    const { metrics } = this.deps;
+    if (outcome === "deferred") metrics.writeDeferred.inc();
+    else if (error !== undefined) {
+      metrics.nodeMetadataWriteFailures.inc();
+      this.#nodeMetadata.down(error);
+    } else if (outcome === "written" || outcome === "removed") {
+      metrics.nodeMetadataWrites.inc();
+      this.#nodeMetadata.up();
+    }
+  };
 
   readonly publish: PublishObserver = {
     beat: (readings, sealed, cadence) => {

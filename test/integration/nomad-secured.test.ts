@@ -12,8 +12,10 @@ import { RunFolder } from "../../src/dev/run-folder.js";
 import { withoutClusterVariables } from "../../src/dev/local-cluster.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { createNomadClient } from "../../src/sidecar/nomad/client.js";
+import { createNomadMetadata } from "../../src/sidecar/nomad/metadata-client.js";
 import { createNomadJobs } from "../../src/sidecar/nomad/jobs-client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
+import { metaOf } from "../../src/sidecar/node-metadata.js";
 import { NomadError } from "../../src/sidecar/nomad-api.js";
 import { type LocalNomad, readLocalNomad } from "../../src/sidecar/readings/local-nomad.js";
 import { workloadsOf } from "../../src/sidecar/readings/workloads.js";
@@ -179,6 +181,22 @@ test("a token without read-job leaves workloads unknown where there are some; wi
     await nomad(management, "system", "gc");
     return (await read(narrow)).allocations.value?.length === 0 ? true : undefined;
   }, { timeoutMs: SEEN_MS, everyMs: 1_000 });
+}, 2 * SEEN_MS);
+
+test("the node's metadata takes node:write, which the sidecar's policy does not have and nomad-metadata.hcl adds", async () => {
+  const shipped = async (name: string) => readFile(join(projectRoot(), "nomad/acl", name), "utf8");
+  const [sidecar, metadata] = [await shipped("nomad-sidecar.hcl"), await shipped("nomad-metadata.hcl")];
+  const tokens = [await tokenFor("sidecar", sidecar), await tokenFor("sidecar-metadata", metadata)];
+  const [refused, allowed] = await Promise.all(tokens.map(async (token) => createNomadMetadata(nomadSettingsFrom({ ...tls, NOMAD_TOKEN: token }))));
+  const local = await read({ NOMAD_TOKEN: tokens[0] ?? "" });
+  const id = local.node.value?.id ?? "";
+  const meta = metaOf({ latency: { us: 1_234, source: "measured" } });
+  await expect(refused?.(id, meta)).rejects.toMatchObject({ code: "permission", fields: { permission: "node:write" } });
+  await allowed?.(id, meta);
+  const management = { NOMAD_TOKEN: managementToken };
+  expect((JSON.parse(await nomad(management, "node", "meta", "read", "-json", `-node-id=${id}`)) as { Dynamic: object }).Dynamic).toEqual({ "unique.ibrl.latency_ms": "1.234" });
+  await allowed?.(id, metaOf(undefined));
+  expect((JSON.parse(await nomad(management, "node", "meta", "read", "-json", `-node-id=${id}`)) as { Dynamic: object }).Dynamic).toEqual({});
 }, 2 * SEEN_MS);
 
 test("a placer's token, as shipped, plans, registers, follows and stops in its namespace, and in no other", async () => {

@@ -21,7 +21,7 @@ export interface NomadCall {
   operation: string;
   /** The ACL rules that it needs; Nomad's 403 does not say. */
   rules: string;
-  method?: "GET" | "PUT" | "DELETE";
+  method?: "GET" | "PUT" | "POST" | "DELETE";
   path: string;
   query?: Readonly<Record<string, string>>;
   body?: unknown;

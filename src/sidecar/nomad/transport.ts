@@ -12,7 +12,7 @@ import type { NomadEndpoint } from "./settings.js";
 
 export interface NomadRequest {
   operation: string;
-  method?: "GET" | "PUT" | "DELETE";
+  method?: "GET" | "PUT" | "POST" | "DELETE";
   /** Path with query, already encoded. */
   path: string;
   headers: Readonly<Record<string, string>>;
