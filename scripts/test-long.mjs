@@ -13,7 +13,7 @@ const RUNS = [
   // The policy module that npm test takes as it was committed, built again with Open Policy Agent from the Go module proxy.
   { name: "rego", command: [process.execPath, join(root, "scripts/wasm-policies.mjs"), "--check", "--rego"] },
   // Every test that starts a cluster, on a Consul with ACLs, TLS and the policies of nomad/acl/.
-  { name: "secured", command: test("test/integration", "test/e2e"), env: { HYPERCORE_TEST_SECURED: "1" } },
+  { name: "secured", command: test("--again", "test/integration", "test/e2e"), env: { HYPERCORE_TEST_SECURED: "1" } },
 ];
 
 const wanted = process.argv.slice(2);

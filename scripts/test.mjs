@@ -1,7 +1,7 @@
 // `npm test [-- FILES AND JEST FLAGS]`: set-up, the guards, then every test; with files or folders, those alone and no
 // guards. The last line is `N passed, N failed, N skipped`; a guard, and a suite that could not run, count as one each.
-// In a run of everything, a file on real agents that fails is run once more, alone, and named: a machine that stood
-// still for seconds looks like a fault of the cluster, and the second failure is a fault of ours.
+// In a run of everything, or with --again, a file on real agents that fails is run once more, alone, and named: a machine that
+// stood still for seconds looks like a fault of the cluster, and the second failure is a fault of ours.
 import "./node-version.mjs";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,7 @@ const JEST = [node, "--experimental-vm-modules", "--disable-warning=Experimental
  */
 const ALONE = ["integration/measuring", "integration/probe-relay", "integration/prober", "integration/stamp-peer", "integration/local-cluster", "e2e/probe-command"];
 const isAlone = (file) => ALONE.some((name) => file === join(root, "test", `${name}.test.ts`));
+const AGAIN = "--again";
 const ON_AGENTS = { folders: ["contract", "integration", "e2e"], again: true };
 const GROUPS = [
   { folders: ["unit"], takes: () => true, flags: ["--maxWorkers=2"], again: false },
@@ -40,7 +41,8 @@ process.exitCode = interrupted ? 130 : counts.failed > 0 ? 1 : 0;
 async function main(args) {
   // A file that is not there must not become a flag of jest, which would then run everything.
   const named = args.filter((arg) => !arg.startsWith("-") && (arg.endsWith(".ts") || existsSync(resolve(arg))));
-  const flags = args.filter((arg) => !named.includes(arg));
+  const flags = args.filter((arg) => !named.includes(arg) && arg !== AGAIN);
+  const again = named.length === 0 || args.includes(AGAIN);
   if (!(await setup({ tests: true }))) return fail("set-up");
   if (named.length === 0) {
     try {
@@ -58,7 +60,7 @@ async function main(args) {
   for (const group of GROUPS) {
     const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => group.takes(file) && wanted.some((path) => file === path || file.startsWith(`${path}/`)));
     found += files.length;
-    if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags], group.again && named.length === 0);
+    if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags], group.again && again);
   }
   if (found === 0) fail(`no test in ${wanted.map((path) => relative(root, path)).join(", ")}`);
   for (const folder of await endStaleClusters()) fail(`a test left a cluster behind: ${folder}`);
