@@ -139,7 +139,8 @@ function readableState({ record, beaconId }: Verified<NodeState>) {
     sequence: record.sequence,
     issuedAt: new Date(record.issuedAtMs).toISOString(),
     validitySeconds: record.validityMs / 1_000,
-    workloads: record.workloads ?? null,
+    // Of a proof its hash: the rest is as long again, and nothing that a person reads here.
+    workloads: record.workloads?.map(({ proof, ...workload }) => (proof === undefined ? workload : { ...workload, proof: proof.hash })) ?? null,
     ...(record.policy === undefined ? {} : { policy: record.policy }),
     links: (record.links ?? []).map(({ peer, sent, received, rtt }) => ({ peer, sent, received, rttP50Us: rtt?.p50Us ?? null })),
   };

@@ -3,7 +3,8 @@
  * pruned a chain begins later; the last segment says, signed, where.
  */
 import type { Signed } from "./envelope.js";
-import { addSpans, endOf, type ProofSegment, type ProofSpan, type ProofSubject, type ProofTotals } from "./proof-record.js";
+import { addSpans, endOf, type ProofSegment, type ProofSpan, type ProofSubject } from "./proof-record.js";
+import type { ProofTotals } from "./record.js";
 
 /** What a segment says beyond its subject, before it has its place in a chain. */
 export type NewSegment = Pick<ProofSegment, "epoch" | "issuedAtMs" | "beaconHash" | "spans" | "events" | "ended"> & { restarts: number };

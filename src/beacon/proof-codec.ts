@@ -3,10 +3,12 @@ import { ibrl } from "../proto/messages.js";
 import { integer, MAX_U32, name, optional, RecordError, text } from "./codec.js";
 import type { Purpose } from "./envelope.js";
 import { HASH_BYTES } from "./merkle.js";
-import { type ProofEvent, type ProofSegment, type ProofSpan, type ProofTotals } from "./proof-record.js";
+import { type ProofEvent, type ProofSegment, type ProofSpan } from "./proof-record.js";
+import type { ProofReference, ProofTotals } from "./record.js";
 
 const wire = ibrl.v1;
 const MAX = Number.MAX_SAFE_INTEGER;
+const SIGNATURE_BYTES = 64;
 /** Nomad keeps ten events of a task, and a segment has some ten spans: room for a group of fifty tasks. */
 const MAX_SPANS = 64;
 const MAX_EVENTS = 512;
@@ -133,6 +135,29 @@ function readEvent(m: ibrl.v1.ProofEvent.$Properties): ProofEvent {
   if (m.exit_code !== null && m.exit_code !== undefined) event.exitCode = m.exit_code;
   known(event, "signal", optional("events.signal", m.signal, MAX_U32));
   return event;
+}
+
+export function writeReference({ hash: of, signature, issuedAtMs, driver, totals, cpuPpm, memoryBytes }: ProofReference): ibrl.v1.ProofReference.$Properties {
+  return {
+    hash: bytes(of), signature: bytes(signature), issued_at_ms: issuedAtMs, driver,
+    totals: { watched_ms: totals.watchedMs, gap_ms: totals.gapMs, restarts: totals.restarts },
+    ...(cpuPpm === undefined ? {} : { cpu_ppm: cpuPpm }),
+    ...(memoryBytes === undefined ? {} : { memory_bytes: memoryBytes }),
+  };
+}
+
+export function readReference(m: ibrl.v1.ProofReference.$Properties): ProofReference {
+  if (m.signature?.length !== SIGNATURE_BYTES) throw new RecordError("proof.signature", `must have ${String(SIGNATURE_BYTES)} bytes`);
+  const reference: ProofReference = {
+    hash: hash("proof.hash", m.hash),
+    signature: Buffer.from(m.signature).toString("hex"),
+    issuedAtMs: integer("proof.issued_at_ms", m.issued_at_ms, MAX),
+    driver: text("proof.driver", m.driver),
+    totals: readTotals(m.totals),
+  };
+  known(reference, "cpuPpm", optional("proof.cpu_ppm", m.cpu_ppm, MAX));
+  known(reference, "memoryBytes", optional("proof.memory_bytes", m.memory_bytes, MAX));
+  return reference;
 }
 
 function readTotals(m: ibrl.v1.ProofTotals.$Properties | null | undefined): ProofTotals {

@@ -3,6 +3,7 @@
  * Not how they are made (src/sidecar/proofs) and not how a file of them is verified (proof-file.ts). What a segment
  * proves is that the node's key said so at the time; what it does not prove is in docs/proofs.md. Times are Unix milliseconds.
  */
+import type { ProofReference, ProofTotals } from "./record.js";
 
 /** From the end of the span before to `endMs`. */
 export interface ProofSpan {
@@ -21,14 +22,6 @@ export interface ProofEvent {
   atMs: number;
   exitCode?: number;
   signal?: number;
-}
-
-/** Of a chain from its beginning. */
-export interface ProofTotals {
-  watchedMs: number;
-  gapMs: number;
-  /** Nomad's count: it keeps no more than ten events of a task. */
-  restarts: number;
 }
 
 /** The allocation that a chain is about; Nomad may change its job in place, with a new version. */
@@ -63,6 +56,18 @@ export interface ProofSegment extends ProofSubject {
   ended: string;
   /** Index of the oldest segment that the node still kept. */
   keptFrom: number;
+}
+
+/** What a signed state says of the chain. */
+export function referenceTo({ record, hash, signature }: { record: ProofSegment; hash: string; signature: Uint8Array }): ProofReference {
+  const { issuedAtMs, driver, totals, spans } = record;
+  const { cpuPpm, memoryBytes } = spans.at(-1) ?? {};
+  return {
+    hash, issuedAtMs, driver, totals,
+    signature: Buffer.from(signature).toString("hex"),
+    ...(cpuPpm === undefined ? {} : { cpuPpm }),
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+  };
 }
 
 export function endOf(segment: { fromMs: number; spans: readonly ProofSpan[] }): number {

@@ -35,6 +35,14 @@ export interface Beacon extends RecordHeader {
   declaredReputation?: number;
 }
 
+/** Of a chain of proofs, from its beginning. */
+export interface ProofTotals {
+  watchedMs: number;
+  gapMs: number;
+  /** Nomad's count: it keeps no more than ten events of a task. */
+  restarts: number;
+}
+
 /** One Nomad allocation on the node. */
 export interface Workload {
   id: string;
@@ -45,6 +53,22 @@ export interface Workload {
   createdAtMs: number;
   /** What it was asked to be, where a sidecar placed it. */
   source?: WorkloadSource;
+  /** Of the chain that proves that it ran, the newest segment; absent before the first. */
+  proof?: ProofReference;
+}
+
+/** Names one signed segment (proof-record.ts), and says of it what a reader without the chain can use. */
+export interface ProofReference {
+  /** Lower-case hex SHA-256 of the sealed segment. */
+  hash: string;
+  /** Lower-case hex, 64 bytes. */
+  signature: string;
+  issuedAtMs: number;
+  driver: string;
+  totals: ProofTotals;
+  /** Of the newest look; absent where Nomad does not tell. */
+  cpuPpm?: number;
+  memoryBytes?: number;
 }
 
 /** A spawn request as its job remembers it; env is left out, since a signed state is for everyone to read. */

@@ -3,6 +3,7 @@ import { ibrl } from "../proto/messages.js";
 import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
 import { KEY_BYTES } from "./keys.js";
+import { readReference, writeReference } from "./proof-codec.js";
 import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type WorkOutcome, type Workload, type WorkloadSource } from "./record.js";
 
 const wire = ibrl.v1;
@@ -25,6 +26,7 @@ export function encodeState(state: NodeState): Uint8Array {
       status: w.status,
       created_at_ms: w.createdAtMs,
       ...(w.source === undefined ? {} : { source: writeSource(w.source) }),
+      ...(w.proof === undefined ? {} : { proof: writeReference(w.proof) }),
     }));
   }
   if (state.probe !== undefined) {
@@ -101,6 +103,7 @@ function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
     status: text("workloads.status", w.status),
     createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
     ...source,
+    ...(w.proof === null || w.proof === undefined ? {} : { proof: readReference(w.proof) }),
   };
 }
 

@@ -1964,6 +1964,9 @@ export namespace ibrl {
             /** Workload source. */
             source?: (ibrl.v1.WorkloadSource.$Properties|null);
 
+            /** Workload proof. */
+            proof?: (ibrl.v1.ProofReference.$Properties|null);
+
             /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @param message Workload message or plain object to encode
@@ -2009,12 +2012,108 @@ export namespace ibrl {
                 /** Workload source */
                 source?: (ibrl.v1.WorkloadSource.$Properties|null);
 
+                /** Workload proof */
+                proof?: (ibrl.v1.ProofReference.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a Workload. */
             type $Shape = ibrl.v1.Workload.$Properties;
+        }
+
+        /**
+         * Properties of a ProofReference.
+         * @deprecated Use ibrl.v1.ProofReference.$Properties instead.
+         */
+        interface IProofReference extends ibrl.v1.ProofReference.$Properties {
+        }
+
+        /** Represents a ProofReference. */
+        class ProofReference {
+
+            /**
+             * Constructs a new ProofReference.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.ProofReference.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** ProofReference hash. */
+            hash: Uint8Array;
+
+            /** ProofReference signature. */
+            signature: Uint8Array;
+
+            /** ProofReference issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** ProofReference driver. */
+            driver: string;
+
+            /** ProofReference totals. */
+            totals?: (ibrl.v1.ProofTotals.$Properties|null);
+
+            /** ProofReference cpu_ppm. */
+            cpu_ppm?: (number|Long|null);
+
+            /** ProofReference memory_bytes. */
+            memory_bytes?: (number|Long|null);
+
+            /**
+             * Encodes the specified ProofReference message. Does not implicitly {@link ibrl.v1.ProofReference.verify|verify} messages.
+             * @param message ProofReference message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.ProofReference.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a ProofReference message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofReference & ibrl.v1.ProofReference.$Shape} ProofReference
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.ProofReference & ibrl.v1.ProofReference.$Shape;
+        }
+
+        namespace ProofReference {
+
+            /** Properties of a ProofReference. */
+            interface $Properties {
+
+                /** ProofReference hash */
+                hash?: (Uint8Array|null);
+
+                /** ProofReference signature */
+                signature?: (Uint8Array|null);
+
+                /** ProofReference issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** ProofReference driver */
+                driver?: (string|null);
+
+                /** ProofReference totals */
+                totals?: (ibrl.v1.ProofTotals.$Properties|null);
+
+                /** ProofReference cpu_ppm */
+                cpu_ppm?: (number|Long|null);
+
+                /** ProofReference memory_bytes */
+                memory_bytes?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a ProofReference. */
+            type $Shape = ibrl.v1.ProofReference.$Properties;
         }
 
         /**

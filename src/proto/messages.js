@@ -5142,6 +5142,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [status] Workload status
              * @property {number|Long|null} [created_at_ms] Workload created_at_ms
              * @property {ibrl.v1.WorkloadSource.$Properties|null} [source] Workload source
+             * @property {ibrl.v1.ProofReference.$Properties|null} [proof] Workload proof
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -5230,6 +5231,14 @@ export const ibrl = $root.ibrl = (() => {
             Workload.prototype.source = null;
 
             /**
+             * Workload proof.
+             * @member {ibrl.v1.ProofReference.$Properties|null|undefined} proof
+             * @memberof ibrl.v1.Workload
+             * @instance
+             */
+            Workload.prototype.proof = null;
+
+            /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.Workload
@@ -5259,6 +5268,8 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.created_at_ms);
                 if (message.source != null && $Object.hasOwnProperty.call(message, "source"))
                     $root.ibrl.v1.WorkloadSource.encode(message.source, writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
+                if (message.proof != null && $Object.hasOwnProperty.call(message, "proof"))
+                    $root.ibrl.v1.ProofReference.encode(message.proof, writer.uint32(/* id 8, wireType 2 =*/66).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -5363,6 +5374,12 @@ export const ibrl = $root.ibrl = (() => {
                             message.source = $root.ibrl.v1.WorkloadSource.decode(reader, reader.size(), $undefined, _depth + 1, message.source);
                             continue;
                         }
+                    case 8: {
+                            if (wireType !== 2)
+                                break;
+                            message.proof = $root.ibrl.v1.ProofReference.decode(reader, reader.size(), $undefined, _depth + 1, message.proof);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -5381,6 +5398,270 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return Workload;
+        })();
+
+        v1.ProofReference = (function() {
+
+            /**
+             * Properties of a ProofReference.
+             * @typedef {Object} ibrl.v1.ProofReference.$Properties
+             * @property {Uint8Array|null} [hash] ProofReference hash
+             * @property {Uint8Array|null} [signature] ProofReference signature
+             * @property {number|Long|null} [issued_at_ms] ProofReference issued_at_ms
+             * @property {string|null} [driver] ProofReference driver
+             * @property {ibrl.v1.ProofTotals.$Properties|null} [totals] ProofReference totals
+             * @property {number|Long|null} [cpu_ppm] ProofReference cpu_ppm
+             * @property {number|Long|null} [memory_bytes] ProofReference memory_bytes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a ProofReference.
+             * @memberof ibrl.v1
+             * @interface IProofReference
+             * @augments ibrl.v1.ProofReference.$Properties
+             * @deprecated Use ibrl.v1.ProofReference.$Properties instead.
+             */
+
+            /**
+             * Shape of a ProofReference.
+             * @typedef {ibrl.v1.ProofReference.$Properties} ibrl.v1.ProofReference.$Shape
+             */
+
+            /**
+             * Constructs a new ProofReference.
+             * @memberof ibrl.v1
+             * @classdesc Represents a ProofReference.
+             * @constructor
+             * @param {ibrl.v1.ProofReference.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const ProofReference = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * ProofReference hash.
+             * @member {Uint8Array} hash
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.hash = $util.newBuffer([]);
+
+            /**
+             * ProofReference signature.
+             * @member {Uint8Array} signature
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.signature = $util.newBuffer([]);
+
+            /**
+             * ProofReference issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * ProofReference driver.
+             * @member {string} driver
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.driver = "";
+
+            /**
+             * ProofReference totals.
+             * @member {ibrl.v1.ProofTotals.$Properties|null|undefined} totals
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.totals = null;
+
+            /**
+             * ProofReference cpu_ppm.
+             * @member {number|Long|null|undefined} cpu_ppm
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.cpu_ppm = null;
+
+            /**
+             * ProofReference memory_bytes.
+             * @member {number|Long|null|undefined} memory_bytes
+             * @memberof ibrl.v1.ProofReference
+             * @instance
+             */
+            ProofReference.prototype.memory_bytes = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofReference.prototype, "_cpu_ppm", {
+                get: $util.oneOfGetter($oneOfFields = ["cpu_ppm"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofReference.prototype, "_memory_bytes", {
+                get: $util.oneOfGetter($oneOfFields = ["memory_bytes"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified ProofReference message. Does not implicitly {@link ibrl.v1.ProofReference.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.ProofReference
+             * @static
+             * @param {ibrl.v1.ProofReference.$Properties} message ProofReference message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            ProofReference.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.hash != null && $Object.hasOwnProperty.call(message, "hash") && message.hash.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.hash);
+                if (message.signature != null && $Object.hasOwnProperty.call(message, "signature") && message.signature.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.signature);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.issued_at_ms);
+                if (message.driver != null && $Object.hasOwnProperty.call(message, "driver") && message.driver !== "")
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.driver);
+                if (message.totals != null && $Object.hasOwnProperty.call(message, "totals"))
+                    $root.ibrl.v1.ProofTotals.encode(message.totals, writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
+                if (message.cpu_ppm != null && $Object.hasOwnProperty.call(message, "cpu_ppm"))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.cpu_ppm);
+                if (message.memory_bytes != null && $Object.hasOwnProperty.call(message, "memory_bytes"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).uint64(message.memory_bytes);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a ProofReference message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.ProofReference
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.ProofReference & ibrl.v1.ProofReference.$Shape} ProofReference
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            ProofReference.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.ProofReference();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.hash = value;
+                            else
+                                delete message.hash;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.signature = value;
+                            else
+                                delete message.signature;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.driver = value;
+                            else
+                                delete message.driver;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            message.totals = $root.ibrl.v1.ProofTotals.decode(reader, reader.size(), $undefined, _depth + 1, message.totals);
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            message.cpu_ppm = reader.uint64();
+                            message._cpu_ppm = "cpu_ppm";
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            message.memory_bytes = reader.uint64();
+                            message._memory_bytes = "memory_bytes";
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return ProofReference;
         })();
 
         v1.WorkloadSource = (function() {

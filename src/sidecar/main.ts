@@ -197,7 +197,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     consul, clock, random, backoff, epoch, voice, keys, registry, pins,
     pin: ownPin,
     isOwnKey: (key) => rotator.isOwn(key),
-    sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation),
+    sealer: new Sealer(identity, epoch, keys, clock, settings.beaconReputation, (allocation) => proofs.proofOf(allocation)),
     reader: new ThisNode({
       consul, nomad, clock, logger,
       price,

@@ -4,12 +4,15 @@
  */
 import { BEACON, DEFAULT_SKEW_MS, open, type Purpose, seal, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
-import type { Beacon, NodeState, RecordHeader } from "../beacon/record.js";
+import type { Beacon, NodeState, ProofReference, RecordHeader, Workload } from "../beacon/record.js";
 import type { Clock } from "./clock.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Readings } from "./node-reader.js";
 import type { EpochCounter } from "./state/epoch.js";
 import type { Identity } from "./state/identity.js";
+
+/** Proofs that a state carries: with more of them one of many workloads would be over what KV takes. */
+const MAX_PROVED = 500;
 
 export interface Sealed {
   beacon: Verified<Beacon>;
@@ -26,6 +29,8 @@ export class Sealer {
     private readonly keys: KeyAdmission,
     private readonly clock: Clock,
     private readonly declaredReputation: number,
+    /** By allocation. */
+    private readonly proofOf: (allocation: string) => ProofReference | undefined = () => undefined,
   ) {}
 
   /** Throws SealError or RecordError: a record of ours that does not fit, named. */
@@ -40,11 +45,16 @@ export class Sealer {
     };
     const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address, ...links };
     if (coordinate !== undefined) state.coordinate = coordinate;
-    if (workloads !== undefined) state.workloads = workloads;
+    if (workloads !== undefined) state.workloads = workloads.map((workload, index) => this.#proved(workload, index));
     return {
       beacon: this.#sealOne(BEACON, { ...header, ...headline, declaredReputation: this.declaredReputation }),
       state: this.#sealOne(STATE, state),
     };
+  }
+
+  #proved(workload: Workload, index: number): Workload {
+    const proof = index < MAX_PROVED ? this.proofOf(workload.id) : undefined;
+    return proof === undefined ? workload : { ...workload, proof };
   }
 
   #sealOne<R extends RecordHeader>(purpose: Purpose<R>, record: R): Verified<R> {

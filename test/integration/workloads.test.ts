@@ -341,6 +341,16 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
   const { ResourceUsage: usage } = await nomad<{ ResourceUsage: { MemoryStats: { Measured: string[] | null } } }>(`/v1/client/allocation/${allocation ?? ""}/stats`);
   const measured = usage.MemoryStats.Measured !== null;
 
+  // What another node holds of it, signed in the state, must be in whatever file is exported later.
+  const claimed = await eventually(async () => {
+    const { sealed_state: sealed = "" } = await listedNode(sidecarOf(node(2)), "node-1");
+    const opened = open(STATE, Buffer.from(sealed, "base64"), { keys: new KeyAdmission(), nowMs: Date.now(), skewMs: 60_000, datacenter: "dc1", node: "node-1" });
+    const proof = opened.ok ? opened.verified.record.workloads?.find((workload) => workload.id === allocation)?.proof : undefined;
+    if (proof === undefined) throw new Error("no proof in the state yet");
+    return proof;
+  }, { timeoutMs: 60_000 });
+  expect(claimed).toMatchObject({ driver: "raw_exec", totals: { restarts: 0 } });
+
   sidecar?.kill("SIGKILL");
   await sleep(3_000); // more than two periods
   await sidecar?.restart();
@@ -368,11 +378,14 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
   expect((chain?.watchedMs ?? 0) + (chain?.gapMs ?? 0)).toBe(Date.parse(chain?.until ?? "") - Date.parse(chain?.from ?? ""));
   expect(chain?.events.filter(({ type }) => type === "Started")).toHaveLength(1);
   const file = JSON.parse(readFileSync(path, "utf8")) as ProofFile;
-  const records = (file.chains[0]?.segments ?? []).map((sealed) => {
+  const segments = (file.chains[0]?.segments ?? []).map((sealed) => {
     const opened = openStatement(PROOF, Buffer.from(sealed, "base64"), new KeyAdmission());
     if (!opened.ok) throw new Error(opened.detail);
-    return opened.signed.record;
+    return opened.signed;
   });
+  const records = segments.map(({ record }) => record);
+  const named = segments.find(({ hash }) => hash === claimed.hash);
+  expect(Buffer.from(named?.signature ?? []).toString("hex")).toBe(claimed.signature);
   expect(new Set(records.map(({ epoch }) => epoch)).size).toBe(2);
   // Figures where Nomad has them; on control groups of version 1 it has none.
   expect(records.flatMap(({ spans }) => spans).some(({ memoryBytes = 0 }) => memoryBytes > 0)).toBe(measured);

@@ -56,6 +56,23 @@ describe("what the fields carry", () => {
     expect(beacon?.signature).toHaveLength(64);
   });
 
+  test("a workload's newest proof, as the ancestor has it; what Nomad does not tell is absent", () => {
+    const proof = { hash: "ab".repeat(32), signature: "cd".repeat(64), issuedAtMs: NOW_MS, driver: "exec", totals: { watchedMs: 60_000, gapMs: 0, restarts: 2 }, memoryBytes: 4_096 };
+    const view = { ...full, state: verifiedState({ node: "node-a", workloads: [{ ...workload(1), proof }, workload(2)] }) };
+    const message = messageOf(view);
+    expect(message.workloads?.map((w) => w.proof)).toEqual([
+      { proof_hash: proof.hash, proof_signature: Buffer.from(proof.signature, "hex"), metrics: { watched_ms: "60000", gap_ms: "0", restarts: "2", memory_bytes: "4096" }, proof_timestamp: NOW_MS / 1_000, hypervisor_type: "exec" },
+      undefined,
+    ]);
+    const sent = () => wire.decode(wire.encode(message).finish());
+    expect(viewOf(sent(), { keys: new KeyAdmission(), nowMs: NOW_MS, skewMs: 10_000 })).toMatchObject({ trust: "pinned", state: { record: { workloads: [{ proof }, {}] } } });
+    for (const change of [{ proof_hash: "00".repeat(32) }, { proof_timestamp: 1 }, { hypervisor_type: "docker" }, { metrics: { restarts: "0" } }, { proof_signature: new Uint8Array(64) }]) {
+      const changed = sent();
+      Object.assign(changed.workloads[0]?.proof ?? {}, change);
+      expect(viewOf(changed, { keys: new KeyAdmission(), nowMs: NOW_MS, skewMs: 10_000 })).toMatchObject({ trust: "unverified", detail: expect.stringContaining("workloads are not those of the sealed state") as string });
+    }
+  });
+
   test("unknown is absent, and 0 to an old client", () => {
     const message = messageOf(unmeasured);
     expect(Object.keys(message.beacon ?? {})).toEqual(["beacon_node_id", "node_signature", "timestamp", "reputation_score", "node_capabilities"]);

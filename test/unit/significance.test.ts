@@ -52,5 +52,7 @@ test("what is no number counts at once", () => {
   expect(moved(beacon(), beacon({ priceMicroUsdPerGb: 10_001 }), 0)).toBe(true);
   expect(moved(beacon(), beacon({ capabilities: ["vm"] }), 0)).toBe(true);
   expect(stateMoved(state(), state({ workloads: [workload(1)] }), 0)).toBe(true);
+  const proof = { hash: "ab".repeat(32), signature: "cd".repeat(64), issuedAtMs: 1, driver: "exec", totals: { watchedMs: 1, gapMs: 0, restarts: 0 } };
+  expect(stateMoved(state({ workloads: [workload(1)] }), state({ workloads: [{ ...workload(1), proof }] }), 0)).toBe(false);
   expect(stateMoved(state(), state({ epoch: 13, sequence: 1 }), 0)).toBe(false);
 });

@@ -7,7 +7,7 @@
 import type { Verified } from "../../beacon/envelope.js";
 import { isBelieved, type NodeView, type Reputation } from "../../beacon/node-view.js";
 import { policyMessage } from "../../beacon/state-codec.js";
-import type { Beacon, NodeState, Workload } from "../../beacon/record.js";
+import type { Beacon, NodeState, ProofReference, Workload } from "../../beacon/record.js";
 import { reputationHash } from "../../beacon/reputation-document.js";
 import { believedRecords, reputationsFrom } from "../../beacon/reputation-views.js";
 import type { cluster } from "../../proto/messages.js";
@@ -73,8 +73,9 @@ export function workloadMessages(state: NodeState): WorkloadMessage[] {
 }
 
 /** A workload that was placed here is known by its job, which outlives each allocation; any other by its allocation. */
-function workloadMessage({ id, job, source }: Workload): WorkloadMessage {
-  if (source === undefined) return { id, allocation_id: id };
+function workloadMessage({ id, job, source, proof: reference }: Workload): WorkloadMessage {
+  const proof = reference === undefined ? {} : { proof: proofMessage(reference) };
+  if (source === undefined) return { id, allocation_id: id, ...proof };
   const { requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap } = source;
   return {
     id: job,
@@ -85,7 +86,27 @@ function workloadMessage({ id, job, source }: Workload): WorkloadMessage {
     allocation_id: id,
     decision_id: decisionId,
     generation,
+    ...proof,
   };
+}
+
+/** Its metrics are numbers as text, by the units in their names; what Nomad does not tell is absent. */
+function proofMessage({ hash, signature, issuedAtMs, driver, totals, cpuPpm, memoryBytes }: ProofReference): cluster.services.api.WorkloadProof.$Properties {
+  const metrics = { watched_ms: totals.watchedMs, gap_ms: totals.gapMs, restarts: totals.restarts, cpu_ppm: cpuPpm, memory_bytes: memoryBytes };
+  return {
+    proof_hash: hash,
+    proof_signature: Buffer.from(signature, "hex"),
+    metrics: Object.fromEntries(Object.entries(metrics).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))),
+    proof_timestamp: Math.floor(issuedAtMs / 1_000),
+    hypervisor_type: driver,
+  };
+}
+
+/** To compare what was sent with what was signed. */
+export function proofText(proof: cluster.services.api.WorkloadProof.$Properties | null | undefined): string {
+  if (proof === null || proof === undefined) return "";
+  const { proof_hash, proof_signature, metrics, proof_timestamp, hypervisor_type } = proof;
+  return JSON.stringify([proof_hash, Buffer.from(proof_signature ?? []).toString("hex"), Object.entries(metrics ?? {}).sort(([a], [b]) => (a < b ? -1 : 1)), Number(proof_timestamp), hypervisor_type]);
 }
 
 export function signatureText(state: Verified<NodeState>): string {

@@ -13,7 +13,7 @@ import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
 import { reject, type Rejection } from "../../beacon/rejection.js";
 import { openRotation, type Rotation } from "../../beacon/rotation.js";
-import { type BeaconMessage, beaconMessage, type NodeStateMessage, signatureText, workloadMessages } from "./contract.js";
+import { type BeaconMessage, beaconMessage, type NodeStateMessage, proofText, signatureText, workloadMessages } from "./contract.js";
 
 export interface ClientContext {
   keys: KeyAdmission;
@@ -121,8 +121,8 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     if (message.state_signature !== signatureText(state.verified)) {
       return reject("readable-mismatch", "state_signature is not the sealed state's");
     }
-    const listed = (message.workloads ?? []).map(({ id, allocation_id }) => [id ?? "", allocation_id ?? ""]);
-    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id }) => [id, allocation_id]);
+    const listed = (message.workloads ?? []).map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
+    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id, proof }) => [id, allocation_id, proofText(proof)]);
     if (JSON.stringify(listed) !== JSON.stringify(sealed)) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }

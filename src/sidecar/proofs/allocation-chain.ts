@@ -64,8 +64,8 @@ export class AllocationChain {
   get ended(): boolean {
     return (this.#last?.record.ended ?? "") !== "";
   }
-  get newestHash(): string | undefined {
-    return this.#last?.hash;
+  get newest(): Signed<ProofSegment> | undefined {
+    return this.#last;
   }
 
   /** `usage`: absent where Nomad gave none. Seals where something is to be told, and then throws what `write` throws. */

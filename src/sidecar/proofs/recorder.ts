@@ -3,6 +3,8 @@
  * newest segments to the root. Never rejects: an allocation whose chain cannot be gone on with is left, with an error in the log.
  */
 import type { KeyAdmission } from "../../beacon/keys.js";
+import { referenceTo } from "../../beacon/proof-record.js";
+import type { ProofReference } from "../../beacon/record.js";
 import type { Clock } from "../clock.js";
 import type { AllocationRun, NomadRuns } from "../nomad-runs.js";
 import { AllocationChain, type Kept, type Signing } from "./allocation-chain.js";
@@ -51,6 +53,12 @@ export class ProofRecorder {
     if (signing !== undefined) for (const [allocation, chain] of this.#chains) this.#change(allocation, chain, () => chain.flush(clock.nowMs(), signing));
   }
 
+  /** Of an allocation that runs here. */
+  proofOf(allocation: string): ProofReference | undefined {
+    const newest = this.#chains.get(allocation)?.newest;
+    return newest === undefined ? undefined : referenceTo(newest);
+  }
+
   async #look(node: string, signal: AbortSignal): Promise<void> {
     const nodeId = await this.deps.nomadNode(node, signal);
     if (nodeId === undefined) return;
@@ -90,7 +98,7 @@ export class ProofRecorder {
     const { root } = this.deps;
     try {
       change();
-      if (chain.newestHash !== undefined) root.take(allocation, chain.newestHash);
+      if (chain.newest !== undefined) root.take(allocation, chain.newest.hash);
       this.#told.delete(allocation);
     } catch (error) {
       this.#chains.delete(allocation);
