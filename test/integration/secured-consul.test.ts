@@ -2,6 +2,8 @@
  * IBRL on a Consul as operators run it: ACLs that deny by default, TLS both ways, encrypted gossip, and for each sidecar
  * a token with the policy of nomad/acl/. Fault test 7: each rule missing in turn, the token revoked, expired, replaced.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { builtProject, type Finished, runCli } from "../harness/built-cli.js";
 import { eventually, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
@@ -208,3 +210,30 @@ describe("fault test 7: the token", () => {
     await recovered(node);
   }, 240_000);
 });
+
+test("no secret of a sidecar is in its log, its command line, what it serves, or what the commands print", async () => {
+  const node = nodeAt(ONLOOKER);
+  const { stateFolder, apiTokenFile, pid } = sidecarOf(node);
+  const env: Record<string, string> = { ...cluster.environment(ONLOOKER), IBRL_STATE_DIR: stateFolder };
+  const files = [cluster.security?.tokenFile(node.name) ?? "", apiTokenFile, join(stateFolder, "identity.pem"), join(stateFolder, "probe.key"), env["CONSUL_HTTP_TOKEN_FILE"] ?? ""];
+  // Of PEM files the key itself, without what every key begins with.
+  const secrets = files.map((file) => readFileSync(file, "utf8").trim().split("\n").filter((line) => !line.startsWith("-----")).join("").slice(-32));
+  expect(secrets.filter((secret) => secret.length < 32)).toEqual([]);
+  const commands = [["cluster", "metrics"], ["cluster", "list"], ["cluster", "links"], ["trust", "list"], ["trust", "show", node.name], ["trust", "attest"], ["identity", "show"], ["proof", "list"]];
+  const printed = await Promise.all(commands.map(async (args) => {
+    const { code, stdout, stderr } = await runCli([...args, "--json"], env);
+    expect({ args, code, stderr }).toMatchObject({ args, code: 0 });
+    return stdout + stderr;
+  }));
+  const seen = {
+    log: sidecarOf(node).logTail(1_000_000),
+    processTitle: readFileSync(`/proc/${String(pid)}/cmdline`, "utf8"),
+    metrics: await sidecarOf(node).getText("/metrics"),
+    listing: JSON.stringify(await listed(sidecarOf(node))),
+    commands: printed.join(),
+  };
+  for (const [where, text] of Object.entries(seen)) {
+    expect(text).not.toBe("");
+    expect({ where, found: secrets.filter((secret) => text.includes(secret)).length }).toEqual({ where, found: 0 });
+  }
+}, 90_000);
