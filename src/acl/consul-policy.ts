@@ -4,7 +4,7 @@
  */
 import { NAME_RULE } from "../beacon/record.js";
 
-export const ACL_ROLES = ["sidecar", "placer", "reader", "operator"] as const;
+export const ACL_ROLES = ["sidecar", "placer", "reader", "operator", "network"] as const;
 export type AclRole = (typeof ACL_ROLES)[number];
 
 /** The templates that make up a role's policy, in nomad/acl/. */
@@ -13,6 +13,7 @@ export const ACL_TEMPLATES: Readonly<Record<AclRole, readonly string[]>> = {
   placer: ["consul-sidecar.hcl.tpl", "consul-placer.hcl.tpl"],
   reader: ["consul-reader.hcl.tpl"],
   operator: ["consul-reader.hcl.tpl", "consul-operator.hcl.tpl"],
+  network: ["consul-network.hcl.tpl"],
 };
 
 /** HCL. Throws RangeError for a name that is none, or that is missing where the template asks for it. */

@@ -162,6 +162,11 @@ export class AllowListBook {
   }
 }
 
+/** The signed bytes of a document, unopened; undefined where it is none. */
+export function sealedAllowList(document: Uint8Array): Uint8Array | undefined {
+  return sealedIn(document)?.bytes;
+}
+
 function sealedIn(document: Uint8Array): { bytes: Uint8Array; readable: unknown } | null {
   try {
     const { v, list, sealed } = JSON.parse(Buffer.from(document).toString("utf8")) as Record<string, unknown>;

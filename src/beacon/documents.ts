@@ -17,6 +17,12 @@ export const DECISIONS_PREFIX = `${KV_ROOT}/decisions/`;
 export const POLICY_NAMES_PREFIX = `${KV_ROOT}/policies/names/`;
 export const POLICY_BYTES_PREFIX = `${KV_ROOT}/policies/bytes/`;
 
+/** The nodes of a beacon network that runs on this cluster. */
+export const NETWORK_PREFIX = `${KV_ROOT}/network/nodes/`;
+export function networkKey({ datacenter, node }: { datacenter: string; node: string }): string {
+  return `${NETWORK_PREFIX}${datacenter}/${node}`;
+}
+
 /** Locks of who places work. */
 export function placementPrefix(datacenter: string): string {
   return `${KV_ROOT}/placement/${datacenter}/`;

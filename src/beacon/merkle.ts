@@ -26,6 +26,16 @@ export function inclusionProof(leaves: readonly Uint8Array[], index: number): Ui
   return index < at ? [...inclusionProof(left, index), merkleRoot(right)] : [...inclusionProof(right, index - at), merkleRoot(left)];
 }
 
+/** `merkleRoot` and every leaf's `inclusionProof`, in one pass over the tree. */
+export function merkleTree(leaves: readonly Uint8Array[]): { root: Uint8Array; proofs: Uint8Array[][] } {
+  if (leaves.length <= 1) return { root: merkleRoot(leaves), proofs: leaves.map(() => []) };
+  const at = split(leaves.length);
+  const [left, right] = [merkleTree(leaves.slice(0, at)), merkleTree(leaves.slice(at))];
+  for (const proof of left.proofs) proof.push(right.root);
+  for (const proof of right.proofs) proof.push(left.root);
+  return { root: sha256(NODE, left.root, right.root), proofs: [...left.proofs, ...right.proofs] };
+}
+
 /** Whether `leaf` is number `index` of the `count` leaves under `root`. Never throws. RFC 9162, section 2.1.3.2. */
 export function isIncluded(leaf: Uint8Array, index: number, count: number, proof: readonly Uint8Array[], root: Uint8Array): boolean {
   if (!(Number.isSafeInteger(index) && Number.isSafeInteger(count) && index >= 0 && index < count)) return false;

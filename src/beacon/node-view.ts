@@ -37,12 +37,17 @@ export function isBelieved(trust: TrustState): boolean {
   return trust === "pinned" || trust === "first-use";
 }
 
-/** Whether a verified record's values are shown: believed ones, and in open mode those that are labelled unverified. */
+/** Whether a verified record's values are shown: believed ones, and, so labelled, those of open mode and of other clusters. */
 export function isShown(trust: TrustState): boolean {
-  return isBelieved(trust) || trust === "unverified";
+  return isBelieved(trust) || trust === "unverified" || trust === "federated";
 }
 
 /** Trust states in which a sidecar's node is not believed for another reason than age: `--strict` exits 3 on them. */
 export function isRejected(trust: TrustState): boolean {
   return trust === "pin-conflict" || trust === "id-collision" || trust === "equivocation" || trust === "unlisted" || trust === "unverified";
+}
+
+/** What a node of another cluster is called here: Consul's names are unique within a datacenter only. */
+export function federatedName({ node, datacenter }: { node: string; datacenter: string }): string {
+  return `${node}.${datacenter}`;
 }

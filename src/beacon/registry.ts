@@ -24,7 +24,8 @@ export const TRUST_STATES = [
   "unlisted", // allow-list mode: not on the operator's list
   "unverified", // has a sidecar, but no record of it was accepted; in open mode every node, whose record is shown
   "no-sidecar",
-] as const;
+  "federated", // of another cluster: well signed, and its key is its node's by the word of the beacon network
+] as const; // append only: decisions hold the number
 export type TrustState = (typeof TRUST_STATES)[number];
 
 /** Which plane brought the record. */

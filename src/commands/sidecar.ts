@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command, Flags, type Interfaces } from "@oclif/core";
 import type { Logger } from "pino";
+import { flagOf, stopSignal } from "./reading/daemon.js";
 import { type RawSettings, resolveSettings, type SettingSpec, SETTINGS, SettingsError } from "../sidecar/settings.js";
 
 /** Errors that say for themselves what is wrong and what to do: no stack is shown. */
@@ -45,13 +46,6 @@ export default class Sidecar extends Command {
   }
 }
 
-function flagOf(spec: SettingSpec) {
-  const summary = `${spec.help} [env: ${spec.env}${spec.default === undefined ? "" : `, default: ${spec.default === "" ? "none" : spec.default}`}]`;
-  const common = { summary, helpGroup: spec.group };
-  if (spec.kind === "boolean") return Flags.boolean({ ...common, allowNo: true });
-  return spec.kind === "list" ? Flags.string({ ...common, multiple: true }) : Flags.string(common);
-}
-
 function readConfig(path: string): RawSettings {
   try {
     const content: unknown = JSON.parse(readFileSync(path, "utf8"));
@@ -60,17 +54,4 @@ function readConfig(path: string): RawSettings {
     throw new SettingsError("--config", `${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
   throw new SettingsError("--config", `${path} is not a JSON object of settings`);
-}
-
-/** The first SIGTERM or Ctrl-C stops in order, the second at once. */
-function stopSignal(logger: Logger): AbortSignal {
-  const stop = new AbortController();
-  const onSignal = (name: NodeJS.Signals) => {
-    if (stop.signal.aborted) process.exit(name === "SIGINT" ? 130 : 143);
-    logger.info({ signal: name }, "stopping; once more stops at once");
-    stop.abort();
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-  return stop.signal;
 }

@@ -41,14 +41,18 @@ export class CandidateTable {
   }
 }
 
+export function isVerified({ trust, publicKey }: Candidate): boolean {
+  return isBelieved(trust) && publicKey !== undefined;
+}
+
 function factsOf(candidates: readonly Candidate[]): Facts {
   const facts = Object.fromEntries(FACT_NAMES.map((name) => [name, new Float64Array(candidates.length)])) as Record<(typeof FACT_NAMES)[number], Column>;
   const { alive, verified, notRejected, latency, jitter, loss, queue, price, reputation, declaredReputation } = facts;
   for (let i = 0; i < candidates.length; i++) {
     const c = candidates[i] as Candidate;
     alive[i] = c.alive === undefined ? UNKNOWN : Number(c.alive);
-    verified[i] = Number(isBelieved(c.trust) && c.publicKey !== undefined);
-    notRejected[i] = Number(!isRejected(c.trust));
+    verified[i] = Number(isVerified(c));
+    notRejected[i] = Number(!isRejected(c.trust) && c.trust !== "federated");
     latency[i] = c.latencyUs ?? UNKNOWN;
     jitter[i] = c.jitterUs ?? UNKNOWN;
     loss[i] = c.lossPpm ?? UNKNOWN;

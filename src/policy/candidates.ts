@@ -33,7 +33,7 @@ export function candidatesOf(nodes: readonly NodeView[], needs: Needs, { nowMs, 
 
 function ownFacts(view: NodeView): Omit<Candidate, "disputedLinks" | "links" | "copies"> {
   const believed = isBelieved(view.trust);
-  const beacon = believed ? view.beacon : undefined;
+  const beacon = believed || view.trust === "federated" ? view.beacon : undefined;
   const state = believed ? view.state : undefined;
   const record = beacon?.record;
   return {

@@ -78,6 +78,7 @@ export const VERSION_2 = {
   tags: { kind: "list", maxItems: 16, of: { kind: "text", maxLength: 64, help: "A tag." }, help: "Shown with the policy where it is a cluster's." },
   mode,
   verified_only: flag("Only nodes whose signed record this reader verified. Default: true in enforce, false in permissive."),
+  federated: { kind: "choice", choices: ["refuse", "use"], help: "Nodes of other clusters, which the beacon network lists: never chosen (the default), or as if they were verified here." },
   disputed: { kind: "choice", choices: ["reject", "unknown", "accept"], help: "A link whose two ends contradict each other: break the link rule, count as unknown (the default), or take the worse end's word." },
   reputation: { kind: "choice", choices: ["observed", "declared"], help: "Which reputation counts: what others observed (the default), or what the node says of itself." },
   unknown: {

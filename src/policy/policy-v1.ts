@@ -23,6 +23,7 @@ export function policyOfV1(file: FileV1): Policy {
     tags: [],
     mode: file.mode,
     verifiedOnly: file.mode === "enforce",
+    federated: false,
     disputed: "unknown",
     reputation: "observed",
     unknown: handlingByMode(file.mode),

@@ -21,6 +21,7 @@ export function policyOfV2(file: FileV2): Policy {
     tags: file.tags ?? [],
     mode: file.mode,
     verifiedOnly: file.verified_only ?? file.mode === "enforce",
+    federated: file.federated === "use",
     disputed: file.disputed ?? "unknown",
     reputation: file.reputation ?? "observed",
     unknown: { ...handlingByMode(file.mode), ...file.unknown },

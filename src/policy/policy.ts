@@ -71,6 +71,8 @@ export interface Policy {
   tags: readonly string[];
   mode: Mode;
   verifiedOnly: boolean;
+  /** Whether nodes of other clusters count like verified ones; else they are never chosen. */
+  federated: boolean;
   disputed: "reject" | "unknown" | "accept";
   reputation: "observed" | "declared";
   unknown: Readonly<Record<Subject, Handling>>;

@@ -2,8 +2,9 @@
  * The rules of a policy, as data: a column of values, a limit, and what unknown means. Every rule is applied to every
  * candidate, so that a decision can say all that was wrong with a node and not the first thing only.
  */
+import { isRejected } from "../beacon/node-view.js";
 import type { Candidate } from "./candidate.js";
-import type { CandidateTable, Column, Facts } from "./candidate-table.js";
+import { type CandidateTable, type Column, type Facts, isVerified } from "./candidate-table.js";
 import type { RuleStatement, Unit } from "./evaluator.js";
 import { copiesIndex, targetIndex } from "./needs.js";
 import type { Copies, LinkRule, Policy, Subject } from "./policy.js";
@@ -37,7 +38,7 @@ export function rulesOf(policy: Policy): Rule[] {
     limit === undefined ? [] : [{ statement: { name, unit, sense: "max", limit, unknown: policy.unknown[subject] }, column }];
   return [
     ALIVE,
-    policy.verifiedOnly ? VERIFIED : NOT_REJECTED,
+    trustRule(policy),
     ...capabilityRule(policy),
     ...max("max_latency_ms", "us", "latency", limits.latencyUs, fact("latency")),
     ...max("max_jitter_ms", "us", "jitter", limits.jitterUs, fact("jitter")),
@@ -101,6 +102,13 @@ const NOT_REJECTED: Rule = {
   column: fact("notRejected"),
   note: ({ trust }) => trust,
 };
+
+function trustRule({ verifiedOnly, federated }: Policy): Rule {
+  const rule = verifiedOnly ? VERIFIED : NOT_REJECTED;
+  if (!federated) return rule;
+  const holds = verifiedOnly ? isVerified : (c: Candidate) => !isRejected(c.trust);
+  return { ...rule, column: derived(`${rule.statement.name} or federated`, (c) => Number(c.trust === "federated" || holds(c))) };
+}
 
 function capabilityRule({ requiredCapabilities: required, unknown }: Policy): Rule[] {
   if (required.length === 0) return [];

@@ -1692,7 +1692,10 @@ export namespace ibrl {
             USAGE = 10,
 
             /** PROOF_AGGREGATE value */
-            PROOF_AGGREGATE = 11
+            PROOF_AGGREGATE = 11,
+
+            /** NETWORK_ROOT value */
+            NETWORK_ROOT = 12
         }
 
         /**
@@ -5367,6 +5370,384 @@ export namespace ibrl {
 
             /** Shape of an AttestationRequest. */
             type $Shape = ibrl.v1.AttestationRequest.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkStatement.
+         * @deprecated Use ibrl.v1.NetworkStatement.$Properties instead.
+         */
+        interface INetworkStatement extends ibrl.v1.NetworkStatement.$Properties {
+        }
+
+        /** Represents a NetworkStatement. */
+        class NetworkStatement {
+
+            /**
+             * Constructs a new NetworkStatement.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkStatement.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkStatement sealed_beacon. */
+            sealed_beacon: Uint8Array;
+
+            /** NetworkStatement sealed_attestation. */
+            sealed_attestation: Uint8Array;
+
+            /**
+             * Encodes the specified NetworkStatement message. Does not implicitly {@link ibrl.v1.NetworkStatement.verify|verify} messages.
+             * @param message NetworkStatement message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkStatement.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkStatement message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkStatement & ibrl.v1.NetworkStatement.$Shape} NetworkStatement
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkStatement & ibrl.v1.NetworkStatement.$Shape;
+        }
+
+        namespace NetworkStatement {
+
+            /** Properties of a NetworkStatement. */
+            interface $Properties {
+
+                /** NetworkStatement sealed_beacon */
+                sealed_beacon?: (Uint8Array|null);
+
+                /** NetworkStatement sealed_attestation */
+                sealed_attestation?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkStatement. */
+            type $Shape = ibrl.v1.NetworkStatement.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkAnswer.
+         * @deprecated Use ibrl.v1.NetworkAnswer.$Properties instead.
+         */
+        interface INetworkAnswer extends ibrl.v1.NetworkAnswer.$Properties {
+        }
+
+        /** Represents a NetworkAnswer. */
+        class NetworkAnswer {
+
+            /**
+             * Constructs a new NetworkAnswer.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkAnswer.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkAnswer nonce. */
+            nonce: Uint8Array;
+
+            /**
+             * Encodes the specified NetworkAnswer message. Does not implicitly {@link ibrl.v1.NetworkAnswer.verify|verify} messages.
+             * @param message NetworkAnswer message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkAnswer.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkAnswer message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkAnswer & ibrl.v1.NetworkAnswer.$Shape} NetworkAnswer
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkAnswer & ibrl.v1.NetworkAnswer.$Shape;
+        }
+
+        namespace NetworkAnswer {
+
+            /** Properties of a NetworkAnswer. */
+            interface $Properties {
+
+                /** NetworkAnswer nonce */
+                nonce?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkAnswer. */
+            type $Shape = ibrl.v1.NetworkAnswer.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkQuery.
+         * @deprecated Use ibrl.v1.NetworkQuery.$Properties instead.
+         */
+        interface INetworkQuery extends ibrl.v1.NetworkQuery.$Properties {
+        }
+
+        /** Represents a NetworkQuery. */
+        class NetworkQuery {
+
+            /**
+             * Constructs a new NetworkQuery.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkQuery.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /**
+             * Encodes the specified NetworkQuery message. Does not implicitly {@link ibrl.v1.NetworkQuery.verify|verify} messages.
+             * @param message NetworkQuery message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkQuery message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkQuery & ibrl.v1.NetworkQuery.$Shape} NetworkQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkQuery & ibrl.v1.NetworkQuery.$Shape;
+        }
+
+        namespace NetworkQuery {
+
+            /** Properties of a NetworkQuery. */
+            interface $Properties {
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkQuery. */
+            type $Shape = ibrl.v1.NetworkQuery.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkNodes.
+         * @deprecated Use ibrl.v1.NetworkNodes.$Properties instead.
+         */
+        interface INetworkNodes extends ibrl.v1.NetworkNodes.$Properties {
+        }
+
+        /** Represents a NetworkNodes. */
+        class NetworkNodes {
+
+            /**
+             * Constructs a new NetworkNodes.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkNodes.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkNodes sealed_root. */
+            sealed_root: Uint8Array;
+
+            /** NetworkNodes nodes. */
+            nodes: ibrl.v1.NetworkNode.$Properties[];
+
+            /**
+             * Encodes the specified NetworkNodes message. Does not implicitly {@link ibrl.v1.NetworkNodes.verify|verify} messages.
+             * @param message NetworkNodes message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkNodes.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkNodes message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkNodes & ibrl.v1.NetworkNodes.$Shape} NetworkNodes
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkNodes & ibrl.v1.NetworkNodes.$Shape;
+        }
+
+        namespace NetworkNodes {
+
+            /** Properties of a NetworkNodes. */
+            interface $Properties {
+
+                /** NetworkNodes sealed_root */
+                sealed_root?: (Uint8Array|null);
+
+                /** NetworkNodes nodes */
+                nodes?: (ibrl.v1.NetworkNode.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkNodes. */
+            type $Shape = ibrl.v1.NetworkNodes.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkNode.
+         * @deprecated Use ibrl.v1.NetworkNode.$Properties instead.
+         */
+        interface INetworkNode extends ibrl.v1.NetworkNode.$Properties {
+        }
+
+        /** Represents a NetworkNode. */
+        class NetworkNode {
+
+            /**
+             * Constructs a new NetworkNode.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkNode.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkNode sealed_beacon. */
+            sealed_beacon: Uint8Array;
+
+            /** NetworkNode sealed_attestation. */
+            sealed_attestation: Uint8Array;
+
+            /** NetworkNode index. */
+            index: number;
+
+            /** NetworkNode proof. */
+            proof: Uint8Array[];
+
+            /**
+             * Encodes the specified NetworkNode message. Does not implicitly {@link ibrl.v1.NetworkNode.verify|verify} messages.
+             * @param message NetworkNode message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkNode.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkNode message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkNode & ibrl.v1.NetworkNode.$Shape} NetworkNode
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkNode & ibrl.v1.NetworkNode.$Shape;
+        }
+
+        namespace NetworkNode {
+
+            /** Properties of a NetworkNode. */
+            interface $Properties {
+
+                /** NetworkNode sealed_beacon */
+                sealed_beacon?: (Uint8Array|null);
+
+                /** NetworkNode sealed_attestation */
+                sealed_attestation?: (Uint8Array|null);
+
+                /** NetworkNode index */
+                index?: (number|null);
+
+                /** NetworkNode proof */
+                proof?: (Uint8Array[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkNode. */
+            type $Shape = ibrl.v1.NetworkNode.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkRoot.
+         * @deprecated Use ibrl.v1.NetworkRoot.$Properties instead.
+         */
+        interface INetworkRoot extends ibrl.v1.NetworkRoot.$Properties {
+        }
+
+        /** Represents a NetworkRoot. */
+        class NetworkRoot {
+
+            /**
+             * Constructs a new NetworkRoot.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkRoot.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkRoot issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** NetworkRoot count. */
+            count: number;
+
+            /** NetworkRoot root. */
+            root: Uint8Array;
+
+            /**
+             * Encodes the specified NetworkRoot message. Does not implicitly {@link ibrl.v1.NetworkRoot.verify|verify} messages.
+             * @param message NetworkRoot message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkRoot.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkRoot message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkRoot & ibrl.v1.NetworkRoot.$Shape} NetworkRoot
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkRoot & ibrl.v1.NetworkRoot.$Shape;
+        }
+
+        namespace NetworkRoot {
+
+            /** Properties of a NetworkRoot. */
+            interface $Properties {
+
+                /** NetworkRoot issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** NetworkRoot count */
+                count?: (number|null);
+
+                /** NetworkRoot root */
+                root?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkRoot. */
+            type $Shape = ibrl.v1.NetworkRoot.$Properties;
         }
     }
 }

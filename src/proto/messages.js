@@ -4456,6 +4456,7 @@ export const ibrl = $root.ibrl = (() => {
          * @property {number} POLICY=9 POLICY value
          * @property {number} USAGE=10 USAGE value
          * @property {number} PROOF_AGGREGATE=11 PROOF_AGGREGATE value
+         * @property {number} NETWORK_ROOT=12 NETWORK_ROOT value
          */
         v1.PayloadType = (function() {
             const valuesById = $Object.create(null), values = $Object.create(valuesById);
@@ -4471,6 +4472,7 @@ export const ibrl = $root.ibrl = (() => {
             values[valuesById[9] = "POLICY"] = 9;
             values[valuesById[10] = "USAGE"] = 10;
             values[valuesById[11] = "PROOF_AGGREGATE"] = 11;
+            values[valuesById[12] = "NETWORK_ROOT"] = 12;
             return values;
         })();
 
@@ -14654,6 +14656,941 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return AttestationRequest;
+        })();
+
+        v1.NetworkStatement = (function() {
+
+            /**
+             * Properties of a NetworkStatement.
+             * @typedef {Object} ibrl.v1.NetworkStatement.$Properties
+             * @property {Uint8Array|null} [sealed_beacon] NetworkStatement sealed_beacon
+             * @property {Uint8Array|null} [sealed_attestation] NetworkStatement sealed_attestation
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkStatement.
+             * @memberof ibrl.v1
+             * @interface INetworkStatement
+             * @augments ibrl.v1.NetworkStatement.$Properties
+             * @deprecated Use ibrl.v1.NetworkStatement.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkStatement.
+             * @typedef {ibrl.v1.NetworkStatement.$Properties} ibrl.v1.NetworkStatement.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkStatement.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkStatement.
+             * @constructor
+             * @param {ibrl.v1.NetworkStatement.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkStatement = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkStatement sealed_beacon.
+             * @member {Uint8Array} sealed_beacon
+             * @memberof ibrl.v1.NetworkStatement
+             * @instance
+             */
+            NetworkStatement.prototype.sealed_beacon = $util.newBuffer([]);
+
+            /**
+             * NetworkStatement sealed_attestation.
+             * @member {Uint8Array} sealed_attestation
+             * @memberof ibrl.v1.NetworkStatement
+             * @instance
+             */
+            NetworkStatement.prototype.sealed_attestation = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified NetworkStatement message. Does not implicitly {@link ibrl.v1.NetworkStatement.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkStatement
+             * @static
+             * @param {ibrl.v1.NetworkStatement.$Properties} message NetworkStatement message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkStatement.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.sealed_beacon != null && $Object.hasOwnProperty.call(message, "sealed_beacon") && message.sealed_beacon.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.sealed_beacon);
+                if (message.sealed_attestation != null && $Object.hasOwnProperty.call(message, "sealed_attestation") && message.sealed_attestation.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.sealed_attestation);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkStatement message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkStatement
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkStatement & ibrl.v1.NetworkStatement.$Shape} NetworkStatement
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkStatement.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkStatement();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.sealed_beacon = value;
+                            else
+                                delete message.sealed_beacon;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.sealed_attestation = value;
+                            else
+                                delete message.sealed_attestation;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkStatement;
+        })();
+
+        v1.NetworkAnswer = (function() {
+
+            /**
+             * Properties of a NetworkAnswer.
+             * @typedef {Object} ibrl.v1.NetworkAnswer.$Properties
+             * @property {Uint8Array|null} [nonce] NetworkAnswer nonce
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkAnswer.
+             * @memberof ibrl.v1
+             * @interface INetworkAnswer
+             * @augments ibrl.v1.NetworkAnswer.$Properties
+             * @deprecated Use ibrl.v1.NetworkAnswer.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkAnswer.
+             * @typedef {ibrl.v1.NetworkAnswer.$Properties} ibrl.v1.NetworkAnswer.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkAnswer.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkAnswer.
+             * @constructor
+             * @param {ibrl.v1.NetworkAnswer.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkAnswer = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkAnswer nonce.
+             * @member {Uint8Array} nonce
+             * @memberof ibrl.v1.NetworkAnswer
+             * @instance
+             */
+            NetworkAnswer.prototype.nonce = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified NetworkAnswer message. Does not implicitly {@link ibrl.v1.NetworkAnswer.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkAnswer
+             * @static
+             * @param {ibrl.v1.NetworkAnswer.$Properties} message NetworkAnswer message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkAnswer.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.nonce != null && $Object.hasOwnProperty.call(message, "nonce") && message.nonce.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.nonce);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkAnswer message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkAnswer
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkAnswer & ibrl.v1.NetworkAnswer.$Shape} NetworkAnswer
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkAnswer.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkAnswer();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.nonce = value;
+                            else
+                                delete message.nonce;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkAnswer;
+        })();
+
+        v1.NetworkQuery = (function() {
+
+            /**
+             * Properties of a NetworkQuery.
+             * @typedef {Object} ibrl.v1.NetworkQuery.$Properties
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkQuery.
+             * @memberof ibrl.v1
+             * @interface INetworkQuery
+             * @augments ibrl.v1.NetworkQuery.$Properties
+             * @deprecated Use ibrl.v1.NetworkQuery.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkQuery.
+             * @typedef {ibrl.v1.NetworkQuery.$Properties} ibrl.v1.NetworkQuery.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkQuery.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkQuery.
+             * @constructor
+             * @param {ibrl.v1.NetworkQuery.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkQuery = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Encodes the specified NetworkQuery message. Does not implicitly {@link ibrl.v1.NetworkQuery.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkQuery
+             * @static
+             * @param {ibrl.v1.NetworkQuery.$Properties} message NetworkQuery message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkQuery.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkQuery message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkQuery
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkQuery & ibrl.v1.NetworkQuery.$Shape} NetworkQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkQuery.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkQuery();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    reader.skipType(tag & 7, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkQuery;
+        })();
+
+        v1.NetworkNodes = (function() {
+
+            /**
+             * Properties of a NetworkNodes.
+             * @typedef {Object} ibrl.v1.NetworkNodes.$Properties
+             * @property {Uint8Array|null} [sealed_root] NetworkNodes sealed_root
+             * @property {Array.<ibrl.v1.NetworkNode.$Properties>|null} [nodes] NetworkNodes nodes
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkNodes.
+             * @memberof ibrl.v1
+             * @interface INetworkNodes
+             * @augments ibrl.v1.NetworkNodes.$Properties
+             * @deprecated Use ibrl.v1.NetworkNodes.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkNodes.
+             * @typedef {ibrl.v1.NetworkNodes.$Properties} ibrl.v1.NetworkNodes.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkNodes.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkNodes.
+             * @constructor
+             * @param {ibrl.v1.NetworkNodes.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkNodes = function (properties) {
+                this.nodes = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkNodes sealed_root.
+             * @member {Uint8Array} sealed_root
+             * @memberof ibrl.v1.NetworkNodes
+             * @instance
+             */
+            NetworkNodes.prototype.sealed_root = $util.newBuffer([]);
+
+            /**
+             * NetworkNodes nodes.
+             * @member {Array.<ibrl.v1.NetworkNode.$Properties>} nodes
+             * @memberof ibrl.v1.NetworkNodes
+             * @instance
+             */
+            NetworkNodes.prototype.nodes = $util.emptyArray;
+
+            /**
+             * Encodes the specified NetworkNodes message. Does not implicitly {@link ibrl.v1.NetworkNodes.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkNodes
+             * @static
+             * @param {ibrl.v1.NetworkNodes.$Properties} message NetworkNodes message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkNodes.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.sealed_root != null && $Object.hasOwnProperty.call(message, "sealed_root") && message.sealed_root.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.sealed_root);
+                if (message.nodes != null && message.nodes.length)
+                    for (let i = 0; i < message.nodes.length; ++i)
+                        $root.ibrl.v1.NetworkNode.encode(message.nodes[i], writer.uint32(/* id 2, wireType 2 =*/18).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkNodes message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkNodes
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkNodes & ibrl.v1.NetworkNodes.$Shape} NetworkNodes
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkNodes.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkNodes();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.sealed_root = value;
+                            else
+                                delete message.sealed_root;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.nodes && message.nodes.length))
+                                message.nodes = [];
+                            message.nodes.push($root.ibrl.v1.NetworkNode.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkNodes;
+        })();
+
+        v1.NetworkNode = (function() {
+
+            /**
+             * Properties of a NetworkNode.
+             * @typedef {Object} ibrl.v1.NetworkNode.$Properties
+             * @property {Uint8Array|null} [sealed_beacon] NetworkNode sealed_beacon
+             * @property {Uint8Array|null} [sealed_attestation] NetworkNode sealed_attestation
+             * @property {number|null} [index] NetworkNode index
+             * @property {Array.<Uint8Array>|null} [proof] NetworkNode proof
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkNode.
+             * @memberof ibrl.v1
+             * @interface INetworkNode
+             * @augments ibrl.v1.NetworkNode.$Properties
+             * @deprecated Use ibrl.v1.NetworkNode.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkNode.
+             * @typedef {ibrl.v1.NetworkNode.$Properties} ibrl.v1.NetworkNode.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkNode.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkNode.
+             * @constructor
+             * @param {ibrl.v1.NetworkNode.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkNode = function (properties) {
+                this.proof = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkNode sealed_beacon.
+             * @member {Uint8Array} sealed_beacon
+             * @memberof ibrl.v1.NetworkNode
+             * @instance
+             */
+            NetworkNode.prototype.sealed_beacon = $util.newBuffer([]);
+
+            /**
+             * NetworkNode sealed_attestation.
+             * @member {Uint8Array} sealed_attestation
+             * @memberof ibrl.v1.NetworkNode
+             * @instance
+             */
+            NetworkNode.prototype.sealed_attestation = $util.newBuffer([]);
+
+            /**
+             * NetworkNode index.
+             * @member {number} index
+             * @memberof ibrl.v1.NetworkNode
+             * @instance
+             */
+            NetworkNode.prototype.index = 0;
+
+            /**
+             * NetworkNode proof.
+             * @member {Array.<Uint8Array>} proof
+             * @memberof ibrl.v1.NetworkNode
+             * @instance
+             */
+            NetworkNode.prototype.proof = $util.emptyArray;
+
+            /**
+             * Encodes the specified NetworkNode message. Does not implicitly {@link ibrl.v1.NetworkNode.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkNode
+             * @static
+             * @param {ibrl.v1.NetworkNode.$Properties} message NetworkNode message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkNode.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.sealed_beacon != null && $Object.hasOwnProperty.call(message, "sealed_beacon") && message.sealed_beacon.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.sealed_beacon);
+                if (message.sealed_attestation != null && $Object.hasOwnProperty.call(message, "sealed_attestation") && message.sealed_attestation.length)
+                    writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.sealed_attestation);
+                if (message.index != null && $Object.hasOwnProperty.call(message, "index") && message.index !== 0)
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.index);
+                if (message.proof != null && message.proof.length)
+                    for (let i = 0; i < message.proof.length; ++i)
+                        writer.uint32(/* id 4, wireType 2 =*/34).bytes(message.proof[i]);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkNode message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkNode
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkNode & ibrl.v1.NetworkNode.$Shape} NetworkNode
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkNode.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkNode();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.sealed_beacon = value;
+                            else
+                                delete message.sealed_beacon;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.sealed_attestation = value;
+                            else
+                                delete message.sealed_attestation;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.index = value;
+                            else
+                                delete message.index;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.proof && message.proof.length))
+                                message.proof = [];
+                            message.proof.push(reader.bytes());
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkNode;
+        })();
+
+        v1.NetworkRoot = (function() {
+
+            /**
+             * Properties of a NetworkRoot.
+             * @typedef {Object} ibrl.v1.NetworkRoot.$Properties
+             * @property {number|Long|null} [issued_at_ms] NetworkRoot issued_at_ms
+             * @property {number|null} [count] NetworkRoot count
+             * @property {Uint8Array|null} [root] NetworkRoot root
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkRoot.
+             * @memberof ibrl.v1
+             * @interface INetworkRoot
+             * @augments ibrl.v1.NetworkRoot.$Properties
+             * @deprecated Use ibrl.v1.NetworkRoot.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkRoot.
+             * @typedef {ibrl.v1.NetworkRoot.$Properties} ibrl.v1.NetworkRoot.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkRoot.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkRoot.
+             * @constructor
+             * @param {ibrl.v1.NetworkRoot.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkRoot = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkRoot issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.NetworkRoot
+             * @instance
+             */
+            NetworkRoot.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * NetworkRoot count.
+             * @member {number} count
+             * @memberof ibrl.v1.NetworkRoot
+             * @instance
+             */
+            NetworkRoot.prototype.count = 0;
+
+            /**
+             * NetworkRoot root.
+             * @member {Uint8Array} root
+             * @memberof ibrl.v1.NetworkRoot
+             * @instance
+             */
+            NetworkRoot.prototype.root = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified NetworkRoot message. Does not implicitly {@link ibrl.v1.NetworkRoot.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkRoot
+             * @static
+             * @param {ibrl.v1.NetworkRoot.$Properties} message NetworkRoot message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkRoot.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 1, wireType 0 =*/8).uint64(message.issued_at_ms);
+                if (message.count != null && $Object.hasOwnProperty.call(message, "count") && message.count !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.count);
+                if (message.root != null && $Object.hasOwnProperty.call(message, "root") && message.root.length)
+                    writer.uint32(/* id 3, wireType 2 =*/26).bytes(message.root);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkRoot message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkRoot
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkRoot & ibrl.v1.NetworkRoot.$Shape} NetworkRoot
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkRoot.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkRoot();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.count = value;
+                            else
+                                delete message.count;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.root = value;
+                            else
+                                delete message.root;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkRoot;
         })();
 
         return v1;

@@ -1,7 +1,7 @@
 /**
- * The external beacon network of `--beacon-endpoint`: whether it answers, tried with backoff, never in the way of
- * local work. Empty is no network at all. What is spoken with it is a later step; today reachability is what
- * `hypercore_ibrl_beacon_connected` tells: an HTTP answer below 500 for http and https, a connection for the others.
+ * The external beacon network of `--beacon-endpoint`: kept up with backoff, never in the way of local work. Empty is no
+ * network at all. By grpc and grpcs this node is a member (federation.ts); the others tell only whether somebody is there:
+ * an HTTP answer below 500, a TCP connection.
  */
 import { createConnection } from "node:net";
 import type { Backoff } from "./backoff.js";
@@ -26,36 +26,55 @@ export function parseBeaconEndpoint(text: string): URL | undefined {
   return url;
 }
 
+export type Session = (signal: AbortSignal, connected: () => void) => Promise<void>;
+
 export class BeaconEndpoint {
+  #connected: boolean | undefined;
+
   constructor(
     private readonly deps: {
-      url: URL;
       clock: Clock;
       backoff: Backoff;
       health: HealthLog;
+      /** Until it fails or the signal aborts; says each time that the network answered. */
+      session: Session;
       onState: (connected: boolean) => void;
     },
   ) {}
 
-  /** Checks until the signal aborts. Never rejects. */
+  get state(): "connecting" | "connected" | "unreachable" {
+    return this.#connected === undefined ? "connecting" : this.#connected ? "connected" : "unreachable";
+  }
+
+  /** Until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, backoff, health, onState, url } = this.deps;
+    const { clock, backoff, health, session, onState } = this.deps;
     onState(false);
+    const connected = () => {
+      onState((this.#connected = true));
+      health.up();
+      backoff.reset();
+    };
     while (!signal.aborted) {
       try {
-        await reach(url, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
-        onState(true);
-        health.up();
-        backoff.reset();
-        await clock.sleep(CHECK_MS, signal);
+        await session(signal, connected);
       } catch (error) {
         if (signal.aborted) return;
-        onState(false);
+        onState((this.#connected = false));
         health.down(error);
         await clock.sleep(backoff.next(), signal);
       }
     }
   }
+}
+
+/** What http, https and tcp are asked: whether somebody is there. */
+export function reachability(url: URL, clock: Pick<Clock, "sleep">): Session {
+  return async (signal, connected) => {
+    await reach(url, AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
+    connected();
+    await clock.sleep(CHECK_MS, signal);
+  };
 }
 
 async function reach(url: URL, signal: AbortSignal): Promise<void> {

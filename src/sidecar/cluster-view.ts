@@ -45,6 +45,8 @@ export class ClusterView {
       minReadMs: () => number;
       /** One outcome for each read: undefined, or why it failed. */
       onRead: (error: unknown) => void;
+      /** Nodes of other clusters, to stand behind these. */
+      federated?: (local: readonly NodeView[]) => NodeView[];
       /** The same views with the score of each node. */
       score: (views: NodeView[]) => NodeView[];
     },
@@ -61,7 +63,8 @@ export class ClusterView {
     if (own !== undefined) states.set(self.node.node, own);
     const others = self.joined ? this.#snapshot.nodes.filter(({ node }) => node !== self.node.node) : [];
     const sidecars = new Map(this.deps.sidecars()).set(self.node.node, this.deps.sidecars().get(self.node.node) ?? true);
-    return this.deps.score(viewsOf({ nodes: [self.node, ...others], sidecars, registry, pins, intake, states, monoMs: clock.monoMs() }));
+    const local = this.deps.score(viewsOf({ nodes: [self.node, ...others], sidecars, registry, pins, intake, states, monoMs: clock.monoMs() }));
+    return [...local, ...(this.deps.federated?.(local) ?? [])];
   }
 
   async #refresh(datacenter: string): Promise<void> {

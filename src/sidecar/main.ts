@@ -23,9 +23,10 @@ import { sendGrpcLogTo } from "./api/grpc-log.js";
 import { type EventHandlers, beaconAttestEvent, policyQueryEvent } from "./api/grpc-events.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
+import { connectNetwork } from "./api/network-client.js";
 import { TlsFiles } from "./api/tls-files.js";
 import { Backoff } from "./backoff.js";
-import { BeaconEndpoint, parseBeaconEndpoint } from "./beacon-endpoint.js";
+import { BeaconEndpoint, parseBeaconEndpoint, reachability } from "./beacon-endpoint.js";
 import { systemClock } from "./clock.js";
 import { ClockTelemetry } from "./clock-telemetry.js";
 import { ClockWatch } from "./clock-watch.js";
@@ -36,6 +37,7 @@ import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { Decisions } from "./decisions.js";
 import { EVENT_NAME } from "../beacon/documents.js";
+import { Federation } from "./federation.js";
 import { EventFeed } from "./event-feed.js";
 import { EvidenceBook } from "./evidence-book.js";
 import { HealthLog } from "./health-log.js";
@@ -171,7 +173,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   });
   const registry = new Registry(policy, (key) => reputations.scoreOf(key), (found) => evidence.keep(found));
   const trustTelemetry = new TrustTelemetry({ metrics, logger, clock, policy });
-  const telemetry = new Telemetry({ metrics, logger, clock, registry });
+  const telemetry = new Telemetry({ metrics, logger, clock, registry, federated: () => federation?.size ?? 0 });
   const clocks = new ClockWatch(clock, ownKey);
   const clockTelemetry = new ClockTelemetry({ metrics, logger, clocks });
   const voice = new OwnVoice({ consul, random, ownKey, epoch, keep: (found) => evidence.keep(found), observer: telemetry.voice }, clock.nowMs());
@@ -285,12 +287,13 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     sidecars: () => watcher.sidecars,
     minReadMs: () => publisher.cadence.catalogReadMs,
     onRead: (error) => telemetry.watched("list", error),
+    federated: (local) => federation?.views(local) ?? [],
     score: (views) => reputations.score(views),
   });
 
   metrics.beaconConfigured.set(endpoint !== undefined);
   metrics.beaconConnected.set(false);
-  const readiness = { status: (): ReadyStatus => readyStatus(publisher, watcher, telemetry) };
+  const readiness = { status: (): ReadyStatus => ({ ...readyStatus(publisher, watcher, telemetry), ...(beaconNetwork === undefined ? {} : { beaconNetwork: beaconNetwork.state }) }) };
   const nomadToken = await createNomadTokenCheck(nomadSettingsFrom(settings.nomadEnv));
   const guard = new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken, allowed: settings.tlsAllow, logger });
   const jobs = await createNomadJobs(nomadSettingsFrom(settings.nomadEnv));
@@ -335,6 +338,23 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), clusterPolicy: () => clusterPolicy?.document, services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
   const attestor = new Attestor({ identity, clock, sealed: () => (publisher.self?.joined !== true || voice.yielded ? undefined : publisher.sealed), onSigned: metrics.attested });
+  const federation = endpoint === undefined || !endpoint.protocol.startsWith("grpc") ? undefined : new Federation({
+    attestor, keys, clock,
+    connect: (until) => connectNetwork(endpoint, settings.beaconTls, until),
+    sealed: () => (publisher.self?.joined !== true || voice.yielded ? undefined : publisher.sealed),
+    beatMs: settings.beatMs,
+    networkKeys: settings.beaconNetworkKeys,
+    observer: {
+      stated: () => metrics.networkStatements.inc(),
+      listed: (_, refused) => metrics.networkRefused.inc(refused),
+      networkKey: (key) => logger.info({ key }, "the beacon network signs with this key"),
+    },
+  });
+  const beaconNetwork = endpoint === undefined ? undefined : new BeaconEndpoint({
+    clock, backoff: backoff(), health: health("beacon endpoint"),
+    session: federation === undefined ? reachability(endpoint, clock) : (until, connected) => federation.session(until, connected),
+    onState: (connected) => metrics.beaconConnected.set(connected),
+  });
   const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
@@ -375,12 +395,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       mover?.run(signal),
       tls?.run(clock, signal),
       probeBind === null ? undefined : probing.run(signal),
-      endpoint === undefined
-        ? undefined
-        : new BeaconEndpoint({
-            url: endpoint, clock, backoff: backoff(), health: health("beacon endpoint"),
-            onState: (connected) => metrics.beaconConnected.set(connected),
-          }).run(signal),
+      beaconNetwork?.run(signal),
     ]);
   } finally {
     await Promise.all([leave(publisher, logger), voice.yielded ? undefined : nodeMetadata?.remove()]);

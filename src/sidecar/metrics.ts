@@ -145,6 +145,8 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
 
     // Records and nodes.
     beaconConfigured: gauge("hypercore_ibrl_beacon_configured", "1 where an external beacon network is configured."),
+    networkStatements: counter("hypercore_ibrl_beacon_statements_total", "Statements of this node that the beacon network took."),
+    networkRefused: counter("hypercore_ibrl_beacon_listed_refused_total", "Nodes in listings of the beacon network that did not stand the checks here."),
     recordAccepted: (carrier: Carrier) => recordsAccepted.inc({ carrier }),
     recordRejected: (reason: RejectReason, carrier: Carrier) => recordsRejected.inc({ reason, carrier }),
     recordWaiting: (carrier: Carrier) => recordsWaiting.inc({ carrier }),

@@ -57,7 +57,11 @@ export const SETTINGS = [
   { name: "tls-client-ca-file", env: "IBRL_TLS_CLIENT_CA_FILE", kind: "text", group: "Serving", default: "", help: "PEM certificates of the CA that signs clients' certificates; a client without one is refused." },
   { name: "tls-ports", env: "IBRL_TLS_PORTS", kind: "choice", group: "Serving", default: "both", choices: ["both", "grpc", "http"], help: "Which ports speak mTLS; the other stays plain text." },
   { name: "tls-allow", env: "IBRL_TLS_ALLOW", kind: "list", group: "Serving", help: "A name (SPIFFE URI, DNS name, or common name) whose certificate may ask for changes (Spawn, Stop). Default: every certificate of the client CA." },
-  { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "External beacon network: grpc, grpcs, http, https or tcp URL. Empty: none." },
+  { name: "beacon-endpoint", env: "IBRL_BEACON_ENDPOINT", kind: "text", group: "Beacon", default: "", help: "Beacon network: grpc or grpcs URL, to be a member of it; http, https or tcp, to tell only whether it answers. Empty: none." },
+  { name: "beacon-network-key", env: "IBRL_BEACON_NETWORK_KEYS", kind: "list", group: "Beacon", help: "Public key of the beacon network, 64 hex digits, or of each of its servers: whose listings count. Default: the first that is seen after the start." },
+  { name: "beacon-ca-file", env: "IBRL_BEACON_CA_FILE", kind: "text", group: "Beacon", default: "", help: "PEM certificates of the CA of a grpcs endpoint. Default: the CAs that Node brings." },
+  { name: "beacon-cert-file", env: "IBRL_BEACON_CERT_FILE", kind: "text", group: "Beacon", default: "", help: "PEM certificate that this node shows to a grpcs endpoint." },
+  { name: "beacon-key-file", env: "IBRL_BEACON_KEY_FILE", kind: "text", group: "Beacon", default: "", help: "PEM key of that certificate." },
   { name: "beacon-price", env: "IBRL_BEACON_PRICE", kind: "text", group: "Beacon", default: "0.01", help: "Price in US dollars for 10^9 bytes." },
   { name: "beacon-price-schedule", env: "IBRL_BEACON_PRICE_SCHEDULE", kind: "text", group: "Beacon", default: "", help: "Prices by the time of day, UTC, such as 00:00-06:00=0.005,18:00-23:00=0.02; --beacon-price at all other times." },
   { name: "beacon-price-script", env: "IBRL_BEACON_PRICE_SCRIPT", kind: "text", group: "Beacon", default: "", help: "Program that prints the price: run every minute without a shell or arguments, 10 s at most. Its last good price holds for an hour, then the price is unknown." },
@@ -157,6 +161,10 @@ export interface SidecarSettings {
   proofIntervalMs: number;
   clusterPolicy: string;
   beaconEndpoint: string;
+  /** Lower-case hex. */
+  beaconNetworkKeys: readonly string[];
+  /** Paths; empty: none. */
+  beaconTls: { caFile: string; certFile: string; keyFile: string };
   beaconPrice: string;
   /** Empty: none. At most one of the two is set. */
   beaconPriceSchedule: string;
@@ -213,6 +221,8 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     probeOpenRate: Math.floor(number("probe-open-rate")),
     clusterPolicy: text("cluster-policy") ?? "",
     beaconEndpoint: text("beacon-endpoint") ?? "",
+    beaconNetworkKeys: listOf(found.get("beacon-network-key")).map((key) => hexKeyOf(found.get("beacon-network-key"), key)),
+    beaconTls: { caFile: text("beacon-ca-file") ?? "", certFile: text("beacon-cert-file") ?? "", keyFile: text("beacon-key-file") ?? "" },
     beaconPrice: text("beacon-price") ?? "",
     beaconPriceSchedule: text("beacon-price-schedule") ?? "",
     beaconPriceScript: text("beacon-price-script") ?? "",
@@ -320,6 +330,11 @@ function listOf(found: Found | undefined): string[] {
   if (found === undefined) return [];
   const items = typeof found.value === "string" ? found.value.split(",") : [...found.value];
   return items.map((item) => item.trim()).filter((item) => item !== "");
+}
+
+function hexKeyOf(found: Found | undefined, key: string): string {
+  if (!/^[0-9a-fA-F]{64}$/.test(key)) throw new SettingsError(found?.where ?? "", `${JSON.stringify(key)} is not 64 hex digits`);
+  return key.toLowerCase();
 }
 
 function hostPortOf(found: Found | undefined): HostPort {

@@ -26,6 +26,8 @@ export interface TelemetryDeps {
   logger: Logger;
   clock: Clock;
   registry: Registry;
+  /** How many nodes of other clusters this sidecar lists. */
+  federated?: () => number;
 }
 
 export class Telemetry {
@@ -208,6 +210,7 @@ export class Telemetry {
   #trustCounts(): Partial<Record<TrustState, number>> {
     const counts = Object.fromEntries(TRUST_STATES.map((trust) => [trust, 0])) as Record<TrustState, number>;
     for (const entry of this.deps.registry.list({ verifiedOnly: false }, this.deps.clock.monoMs())) counts[entry.trust] += 1;
+    counts.federated = this.deps.federated?.() ?? 0;
     for (const { reason } of this.deps.registry.quarantined()) counts[reason as TrustState] += 1;
     return counts;
   }

@@ -47,11 +47,11 @@ test.each([["decisions", decisionKey("0".repeat(32))], ["policies by name", poli
   expect(writes(sidecar)).toEqual([]);
 });
 
-test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name, or a prefix of placers or of operators, and every line is a rule or a comment", (role) => {
+test.each(ACL_ROLES)("%s: a key prefix ends in /, writing takes the node's own name, or a prefix of placers, operators or networks, and every line is a rule or a comment", (role) => {
   const hcl = policyOf(role, "node-1", "dc7");
   for (const { resource, label, policy } of rulesIn(hcl)) {
     if (resource === "key_prefix") expect(label).toMatch(/\/$/);
-    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? SHARED : role === "operator" ? OPERATORS : /\/node-1\b/);
+    if (policy === "write" && resource.startsWith("key")) expect(label).toMatch(role === "placer" ? SHARED : role === "operator" ? OPERATORS : role === "network" ? /^ibrl\/v1\/network\/$/ : /\/node-1\b/);
   }
   expect(hcl.split("\n").filter((line) => line !== "" && !line.startsWith("#"))).toHaveLength(rulesIn(hcl).length);
 });

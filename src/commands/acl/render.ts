@@ -16,11 +16,11 @@ export default class AclRender extends Command {
   ];
   static override flags = {
     role: Flags.option({
-      summary: "sidecar: what every sidecar calls. placer: that, and the lock of who places work. reader: commands with --consul. operator: that, and trust allow, pin and unpin.",
+      summary: "sidecar: what every sidecar calls. placer: that, and the lock of who places work. reader: commands with --consul. operator: that, and trust allow, pin and unpin. network: beacon serve.",
       options: ACL_ROLES,
       default: "sidecar" as const,
     })(),
-    node: Flags.string({ summary: "Consul node name; needed but for the roles reader and operator.", helpValue: "NAME" }),
+    node: Flags.string({ summary: "Consul node name; needed by the roles sidecar and placer.", helpValue: "NAME" }),
     datacenter: Flags.string({ summary: "Consul datacenter of the node.", default: "dc1", helpValue: "NAME" }),
   };
 

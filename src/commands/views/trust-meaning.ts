@@ -10,5 +10,6 @@ export const TRUST_MEANING: Readonly<Record<TrustState, { means: string; todo: s
   equivocation: { means: "signed two different records with one sequence", todo: "find the second sidecar with this key and stop one; a restart clears it" },
   unlisted: { means: "allow-list mode: the node is not on the operator's list", todo: "allow it with `hypercore trust allow`, or find out what it is" },
   unverified: { means: "no record of it was accepted; in open mode every node, and its values are shown", todo: "the reason says which check failed; in open mode choose another mode" },
+  federated: { means: "a node of another cluster, well signed and listed by the beacon network, which says that the key is the node's", todo: "nothing; a policy chooses it only with `federated: use`" },
   "no-sidecar": { means: "a Consul node without a sidecar", todo: "start one, or leave it" },
 };

@@ -6,7 +6,7 @@ import { printable } from "./printable.js";
 export function warnings(nodes: readonly NodeView[]): string[] {
   return nodes.flatMap((view) => {
     const said = [
-      ...(isBelieved(view.trust) || view.trust === "no-sidecar" ? [] : [reason(view)]),
+      ...(isBelieved(view.trust) || view.trust === "no-sidecar" || view.trust === "federated" ? [] : [reason(view)]),
       ...(view.alive === false ? ["down, says Consul"] : []),
     ];
     return said.length === 0 ? [] : [`warning: ${printable(view.name)}: ${said.join("; ")}`];

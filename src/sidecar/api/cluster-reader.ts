@@ -18,6 +18,8 @@ export interface ReadyStatus {
   consul: "connecting" | "connected" | "unreachable";
   /** Serving its own state only, until an agent appears. */
   standalone: boolean;
+  /** Absent where no beacon network is configured. It is in the way of nothing: a node without it is as ready. */
+  beaconNetwork?: "connecting" | "connected" | "unreachable";
 }
 
 export interface Readiness {

@@ -10,6 +10,7 @@ const own = ibrl.v1;
 
 export const SERVICE_NAME = "cluster.services.api.ClusterService";
 const POLICIES_NAME = "ibrl.v1.Policies";
+export const NETWORK_NAME = "ibrl.v1.BeaconNetwork";
 
 interface Codec<P, M extends P> {
   encode(message: P): { finish(): Uint8Array };
@@ -50,4 +51,10 @@ export const PoliciesDefinition = {
   PutPolicy: unary("PutPolicy", own.PutPolicyRequest, own.StoredDocument, POLICIES_NAME),
   GetStored: unary("GetStored", own.StoredQuery, own.StoredDocuments, POLICIES_NAME),
   FindServices: unary("FindServices", own.ServicesQuery, own.ServicePlaces, POLICIES_NAME),
+};
+
+export const BeaconNetworkDefinition = {
+  Attest: unary("Attest", own.NetworkStatement, own.NetworkAnswer, NETWORK_NAME),
+  Heartbeat: { ...unary("Heartbeat", own.NetworkStatement, own.NetworkAnswer, NETWORK_NAME), requestStream: true, responseStream: true },
+  ListNodes: unary("ListNodes", own.NetworkQuery, own.NetworkNodes, NETWORK_NAME),
 };

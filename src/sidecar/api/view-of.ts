@@ -7,7 +7,7 @@
  */
 import { BEACON, open, STATE, type Verified } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
-import { isBelieved, type NodeView } from "../../beacon/node-view.js";
+import { federatedName, isBelieved, isShown, type NodeView } from "../../beacon/node-view.js";
 import { policyMessage } from "../../beacon/state-codec.js";
 import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
@@ -36,13 +36,14 @@ type Evidence = { ok: true; beacon?: Verified<Beacon>; state?: Verified<NodeStat
 const SEVERITY: Readonly<Record<TrustState, number>> = {
   pinned: 0,
   "first-use": 1,
-  "no-sidecar": 2,
-  expired: 3,
-  unverified: 4,
-  unlisted: 5,
-  equivocation: 6,
-  "id-collision": 7,
-  "pin-conflict": 8,
+  federated: 2,
+  "no-sidecar": 3,
+  expired: 4,
+  unverified: 5,
+  unlisted: 6,
+  equivocation: 7,
+  "id-collision": 8,
+  "pin-conflict": 9,
 };
 
 /** What the readable beacon holds that its sealed form vouches for. */
@@ -64,7 +65,7 @@ export function viewOf(message: NodeStateMessage, context: ClientContext): NodeV
   if (!isBelieved(trust)) {
     const detail = evidence.ok ? claim.detail : `${evidence.reason}: ${evidence.detail}`;
     if (detail !== undefined) view.detail = printable(detail);
-    if (!evidence.ok || message.trust !== "unverified") return view; // an open sidecar shows it, so labelled
+    if (!evidence.ok || !isShown(trust) || message.trust !== trust) return view; // an open sidecar shows it, so labelled
   }
   if (evidence.ok && evidence.beacon !== undefined) view.beacon = evidence.beacon;
   if (evidence.ok && evidence.state !== undefined) view.state = evidence.state;
@@ -96,7 +97,7 @@ function claimOf(message: NodeStateMessage): { trust: TrustState; detail?: strin
 
 function examine(message: NodeStateMessage, place: Place, claimed: TrustState, context: ClientContext): Evidence {
   const { keys, nowMs, skewMs } = context;
-  const at = { keys, nowMs, skewMs, datacenter: place.datacenter, node: place.name };
+  const at = { keys, nowMs, skewMs, datacenter: place.datacenter, ...(claimed === "federated" ? {} : { node: place.name }) };
   const sealedBeacon = message.sealed_beacon ?? new Uint8Array();
   const sealedState = message.sealed_state ?? new Uint8Array();
   if (sealedBeacon.length === 0) {
@@ -106,6 +107,7 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
   }
   const beacon = open(BEACON, sealedBeacon, at);
   if (!beacon.ok) return beacon;
+  if (claimed === "federated" && place.name !== federatedName(beacon.verified.record)) return reject("wrong-node", `speaks for ${federatedName(beacon.verified.record)} in the place of ${place.name}`);
   const differing = isBelieved(claimed) ? differingField(message.beacon, beaconMessage(beacon.verified)) : undefined;
   if (differing !== undefined) return reject("readable-mismatch", `beacon.${differing} is not what the sealed beacon says`);
   const chain = rotationsIn(message, beacon.verified, keys);

@@ -56,7 +56,8 @@ export interface Placement {
 
 /** Throws SettingsError. Logs work without --placer. */
 export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer, witness }: PlacementDeps): Placement {
-  const nodes = () => view.list();
+  // Nomad's clients are of this cluster; another's nodes are for rankings and routes.
+  const nodes = async () => (await view.list()).filter(({ trust }) => trust !== "federated");
   const nowMs = () => clock.nowMs();
   const nomadNodes = new NomadNodes(nomad);
   const servicesOf = (names: readonly string[], options: { signal: AbortSignal }) => serviceNodes(consul, names, options);
