@@ -16,7 +16,7 @@ const ARROWS = {
   "src/sidecar/probe": ["src/sidecar", "src/beacon"],
   "src/sidecar/placement": ["src/sidecar", "src/beacon", "src/policy"],
   "src/sidecar/proofs": ["src/sidecar", "src/beacon"],
-  "src/sidecar/network": ["src/sidecar", "src/beacon"],
+  "src/sidecar/network": ["src/sidecar", "src/beacon", "src/policy"],
   "src/sidecar/api": ["src/sidecar", "src/sidecar/network", "src/beacon", "src/policy", "src/proto"],
   "src/acl": ["src/beacon"],
   "src/dev": [],

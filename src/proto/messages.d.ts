@@ -5749,5 +5749,287 @@ export namespace ibrl {
             /** Shape of a NetworkRoot. */
             type $Shape = ibrl.v1.NetworkRoot.$Properties;
         }
+
+        /**
+         * Properties of a NetworkPolicyQuery.
+         * @deprecated Use ibrl.v1.NetworkPolicyQuery.$Properties instead.
+         */
+        interface INetworkPolicyQuery extends ibrl.v1.NetworkPolicyQuery.$Properties {
+        }
+
+        /** Represents a NetworkPolicyQuery. */
+        class NetworkPolicyQuery {
+
+            /**
+             * Constructs a new NetworkPolicyQuery.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkPolicyQuery.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkPolicyQuery policy. */
+            policy: Uint8Array;
+
+            /**
+             * Encodes the specified NetworkPolicyQuery message. Does not implicitly {@link ibrl.v1.NetworkPolicyQuery.verify|verify} messages.
+             * @param message NetworkPolicyQuery message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkPolicyQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkPolicyQuery message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkPolicyQuery & ibrl.v1.NetworkPolicyQuery.$Shape} NetworkPolicyQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkPolicyQuery & ibrl.v1.NetworkPolicyQuery.$Shape;
+        }
+
+        namespace NetworkPolicyQuery {
+
+            /** Properties of a NetworkPolicyQuery. */
+            interface $Properties {
+
+                /** NetworkPolicyQuery policy */
+                policy?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkPolicyQuery. */
+            type $Shape = ibrl.v1.NetworkPolicyQuery.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkProof.
+         * @deprecated Use ibrl.v1.NetworkProof.$Properties instead.
+         */
+        interface INetworkProof extends ibrl.v1.NetworkProof.$Properties {
+        }
+
+        /** Represents a NetworkProof. */
+        class NetworkProof {
+
+            /**
+             * Constructs a new NetworkProof.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkProof.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkProof file. */
+            file: Uint8Array;
+
+            /**
+             * Encodes the specified NetworkProof message. Does not implicitly {@link ibrl.v1.NetworkProof.verify|verify} messages.
+             * @param message NetworkProof message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkProof.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkProof message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkProof & ibrl.v1.NetworkProof.$Shape} NetworkProof
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkProof & ibrl.v1.NetworkProof.$Shape;
+        }
+
+        namespace NetworkProof {
+
+            /** Properties of a NetworkProof. */
+            interface $Properties {
+
+                /** NetworkProof file */
+                file?: (Uint8Array|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkProof. */
+            type $Shape = ibrl.v1.NetworkProof.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkProofVerdict.
+         * @deprecated Use ibrl.v1.NetworkProofVerdict.$Properties instead.
+         */
+        interface INetworkProofVerdict extends ibrl.v1.NetworkProofVerdict.$Properties {
+        }
+
+        /** Represents a NetworkProofVerdict. */
+        class NetworkProofVerdict {
+
+            /**
+             * Constructs a new NetworkProofVerdict.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkProofVerdict.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkProofVerdict verified. */
+            verified: boolean;
+
+            /** NetworkProofVerdict step. */
+            step: string;
+
+            /** NetworkProofVerdict detail. */
+            detail: string;
+
+            /** NetworkProofVerdict workloads. */
+            workloads: ibrl.v1.NetworkWorkload.$Properties[];
+
+            /** NetworkProofVerdict beacon_registry_hash. */
+            beacon_registry_hash: string;
+
+            /**
+             * Encodes the specified NetworkProofVerdict message. Does not implicitly {@link ibrl.v1.NetworkProofVerdict.verify|verify} messages.
+             * @param message NetworkProofVerdict message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkProofVerdict.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkProofVerdict message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkProofVerdict & ibrl.v1.NetworkProofVerdict.$Shape} NetworkProofVerdict
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkProofVerdict & ibrl.v1.NetworkProofVerdict.$Shape;
+        }
+
+        namespace NetworkProofVerdict {
+
+            /** Properties of a NetworkProofVerdict. */
+            interface $Properties {
+
+                /** NetworkProofVerdict verified */
+                verified?: (boolean|null);
+
+                /** NetworkProofVerdict step */
+                step?: (string|null);
+
+                /** NetworkProofVerdict detail */
+                detail?: (string|null);
+
+                /** NetworkProofVerdict workloads */
+                workloads?: (ibrl.v1.NetworkWorkload.$Properties[]|null);
+
+                /** NetworkProofVerdict beacon_registry_hash */
+                beacon_registry_hash?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkProofVerdict. */
+            type $Shape = ibrl.v1.NetworkProofVerdict.$Properties;
+        }
+
+        /**
+         * Properties of a NetworkWorkload.
+         * @deprecated Use ibrl.v1.NetworkWorkload.$Properties instead.
+         */
+        interface INetworkWorkload extends ibrl.v1.NetworkWorkload.$Properties {
+        }
+
+        /** Represents a NetworkWorkload. */
+        class NetworkWorkload {
+
+            /**
+             * Constructs a new NetworkWorkload.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.NetworkWorkload.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** NetworkWorkload node. */
+            node: string;
+
+            /** NetworkWorkload datacenter. */
+            datacenter: string;
+
+            /** NetworkWorkload job. */
+            job: string;
+
+            /** NetworkWorkload allocation. */
+            allocation: string;
+
+            /** NetworkWorkload proof_hash. */
+            proof_hash: string;
+
+            /** NetworkWorkload ended. */
+            ended: string;
+
+            /**
+             * Encodes the specified NetworkWorkload message. Does not implicitly {@link ibrl.v1.NetworkWorkload.verify|verify} messages.
+             * @param message NetworkWorkload message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.NetworkWorkload.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a NetworkWorkload message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkWorkload & ibrl.v1.NetworkWorkload.$Shape} NetworkWorkload
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.NetworkWorkload & ibrl.v1.NetworkWorkload.$Shape;
+        }
+
+        namespace NetworkWorkload {
+
+            /** Properties of a NetworkWorkload. */
+            interface $Properties {
+
+                /** NetworkWorkload node */
+                node?: (string|null);
+
+                /** NetworkWorkload datacenter */
+                datacenter?: (string|null);
+
+                /** NetworkWorkload job */
+                job?: (string|null);
+
+                /** NetworkWorkload allocation */
+                allocation?: (string|null);
+
+                /** NetworkWorkload proof_hash */
+                proof_hash?: (string|null);
+
+                /** NetworkWorkload ended */
+                ended?: (string|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a NetworkWorkload. */
+            type $Shape = ibrl.v1.NetworkWorkload.$Properties;
+        }
     }
 }

@@ -15593,6 +15593,731 @@ export const ibrl = $root.ibrl = (() => {
             return NetworkRoot;
         })();
 
+        v1.NetworkPolicyQuery = (function() {
+
+            /**
+             * Properties of a NetworkPolicyQuery.
+             * @typedef {Object} ibrl.v1.NetworkPolicyQuery.$Properties
+             * @property {Uint8Array|null} [policy] NetworkPolicyQuery policy
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkPolicyQuery.
+             * @memberof ibrl.v1
+             * @interface INetworkPolicyQuery
+             * @augments ibrl.v1.NetworkPolicyQuery.$Properties
+             * @deprecated Use ibrl.v1.NetworkPolicyQuery.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkPolicyQuery.
+             * @typedef {ibrl.v1.NetworkPolicyQuery.$Properties} ibrl.v1.NetworkPolicyQuery.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkPolicyQuery.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkPolicyQuery.
+             * @constructor
+             * @param {ibrl.v1.NetworkPolicyQuery.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkPolicyQuery = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkPolicyQuery policy.
+             * @member {Uint8Array} policy
+             * @memberof ibrl.v1.NetworkPolicyQuery
+             * @instance
+             */
+            NetworkPolicyQuery.prototype.policy = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified NetworkPolicyQuery message. Does not implicitly {@link ibrl.v1.NetworkPolicyQuery.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkPolicyQuery
+             * @static
+             * @param {ibrl.v1.NetworkPolicyQuery.$Properties} message NetworkPolicyQuery message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkPolicyQuery.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.policy != null && $Object.hasOwnProperty.call(message, "policy") && message.policy.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.policy);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkPolicyQuery message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkPolicyQuery
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkPolicyQuery & ibrl.v1.NetworkPolicyQuery.$Shape} NetworkPolicyQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkPolicyQuery.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkPolicyQuery();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.policy = value;
+                            else
+                                delete message.policy;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkPolicyQuery;
+        })();
+
+        v1.NetworkProof = (function() {
+
+            /**
+             * Properties of a NetworkProof.
+             * @typedef {Object} ibrl.v1.NetworkProof.$Properties
+             * @property {Uint8Array|null} [file] NetworkProof file
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkProof.
+             * @memberof ibrl.v1
+             * @interface INetworkProof
+             * @augments ibrl.v1.NetworkProof.$Properties
+             * @deprecated Use ibrl.v1.NetworkProof.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkProof.
+             * @typedef {ibrl.v1.NetworkProof.$Properties} ibrl.v1.NetworkProof.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkProof.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkProof.
+             * @constructor
+             * @param {ibrl.v1.NetworkProof.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkProof = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkProof file.
+             * @member {Uint8Array} file
+             * @memberof ibrl.v1.NetworkProof
+             * @instance
+             */
+            NetworkProof.prototype.file = $util.newBuffer([]);
+
+            /**
+             * Encodes the specified NetworkProof message. Does not implicitly {@link ibrl.v1.NetworkProof.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkProof
+             * @static
+             * @param {ibrl.v1.NetworkProof.$Properties} message NetworkProof message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkProof.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.file != null && $Object.hasOwnProperty.call(message, "file") && message.file.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.file);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkProof message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkProof
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkProof & ibrl.v1.NetworkProof.$Shape} NetworkProof
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkProof.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkProof();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.file = value;
+                            else
+                                delete message.file;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkProof;
+        })();
+
+        v1.NetworkProofVerdict = (function() {
+
+            /**
+             * Properties of a NetworkProofVerdict.
+             * @typedef {Object} ibrl.v1.NetworkProofVerdict.$Properties
+             * @property {boolean|null} [verified] NetworkProofVerdict verified
+             * @property {string|null} [step] NetworkProofVerdict step
+             * @property {string|null} [detail] NetworkProofVerdict detail
+             * @property {Array.<ibrl.v1.NetworkWorkload.$Properties>|null} [workloads] NetworkProofVerdict workloads
+             * @property {string|null} [beacon_registry_hash] NetworkProofVerdict beacon_registry_hash
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkProofVerdict.
+             * @memberof ibrl.v1
+             * @interface INetworkProofVerdict
+             * @augments ibrl.v1.NetworkProofVerdict.$Properties
+             * @deprecated Use ibrl.v1.NetworkProofVerdict.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkProofVerdict.
+             * @typedef {ibrl.v1.NetworkProofVerdict.$Properties} ibrl.v1.NetworkProofVerdict.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkProofVerdict.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkProofVerdict.
+             * @constructor
+             * @param {ibrl.v1.NetworkProofVerdict.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkProofVerdict = function (properties) {
+                this.workloads = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkProofVerdict verified.
+             * @member {boolean} verified
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @instance
+             */
+            NetworkProofVerdict.prototype.verified = false;
+
+            /**
+             * NetworkProofVerdict step.
+             * @member {string} step
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @instance
+             */
+            NetworkProofVerdict.prototype.step = "";
+
+            /**
+             * NetworkProofVerdict detail.
+             * @member {string} detail
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @instance
+             */
+            NetworkProofVerdict.prototype.detail = "";
+
+            /**
+             * NetworkProofVerdict workloads.
+             * @member {Array.<ibrl.v1.NetworkWorkload.$Properties>} workloads
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @instance
+             */
+            NetworkProofVerdict.prototype.workloads = $util.emptyArray;
+
+            /**
+             * NetworkProofVerdict beacon_registry_hash.
+             * @member {string} beacon_registry_hash
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @instance
+             */
+            NetworkProofVerdict.prototype.beacon_registry_hash = "";
+
+            /**
+             * Encodes the specified NetworkProofVerdict message. Does not implicitly {@link ibrl.v1.NetworkProofVerdict.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @static
+             * @param {ibrl.v1.NetworkProofVerdict.$Properties} message NetworkProofVerdict message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkProofVerdict.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.verified != null && $Object.hasOwnProperty.call(message, "verified") && message.verified !== false)
+                    writer.uint32(/* id 1, wireType 0 =*/8).bool(message.verified);
+                if (message.step != null && $Object.hasOwnProperty.call(message, "step") && message.step !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.step);
+                if (message.detail != null && $Object.hasOwnProperty.call(message, "detail") && message.detail !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.detail);
+                if (message.workloads != null && message.workloads.length)
+                    for (let i = 0; i < message.workloads.length; ++i)
+                        $root.ibrl.v1.NetworkWorkload.encode(message.workloads[i], writer.uint32(/* id 4, wireType 2 =*/34).fork(), _depth + 1).ldelim();
+                if (message.beacon_registry_hash != null && $Object.hasOwnProperty.call(message, "beacon_registry_hash") && message.beacon_registry_hash !== "")
+                    writer.uint32(/* id 5, wireType 2 =*/42).string(message.beacon_registry_hash);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkProofVerdict message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkProofVerdict
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkProofVerdict & ibrl.v1.NetworkProofVerdict.$Shape} NetworkProofVerdict
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkProofVerdict.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkProofVerdict();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.bool())
+                                message.verified = value;
+                            else
+                                delete message.verified;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.step = value;
+                            else
+                                delete message.step;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.detail = value;
+                            else
+                                delete message.detail;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.workloads && message.workloads.length))
+                                message.workloads = [];
+                            message.workloads.push($root.ibrl.v1.NetworkWorkload.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.beacon_registry_hash = value;
+                            else
+                                delete message.beacon_registry_hash;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkProofVerdict;
+        })();
+
+        v1.NetworkWorkload = (function() {
+
+            /**
+             * Properties of a NetworkWorkload.
+             * @typedef {Object} ibrl.v1.NetworkWorkload.$Properties
+             * @property {string|null} [node] NetworkWorkload node
+             * @property {string|null} [datacenter] NetworkWorkload datacenter
+             * @property {string|null} [job] NetworkWorkload job
+             * @property {string|null} [allocation] NetworkWorkload allocation
+             * @property {string|null} [proof_hash] NetworkWorkload proof_hash
+             * @property {string|null} [ended] NetworkWorkload ended
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a NetworkWorkload.
+             * @memberof ibrl.v1
+             * @interface INetworkWorkload
+             * @augments ibrl.v1.NetworkWorkload.$Properties
+             * @deprecated Use ibrl.v1.NetworkWorkload.$Properties instead.
+             */
+
+            /**
+             * Shape of a NetworkWorkload.
+             * @typedef {ibrl.v1.NetworkWorkload.$Properties} ibrl.v1.NetworkWorkload.$Shape
+             */
+
+            /**
+             * Constructs a new NetworkWorkload.
+             * @memberof ibrl.v1
+             * @classdesc Represents a NetworkWorkload.
+             * @constructor
+             * @param {ibrl.v1.NetworkWorkload.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const NetworkWorkload = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * NetworkWorkload node.
+             * @member {string} node
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.node = "";
+
+            /**
+             * NetworkWorkload datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.datacenter = "";
+
+            /**
+             * NetworkWorkload job.
+             * @member {string} job
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.job = "";
+
+            /**
+             * NetworkWorkload allocation.
+             * @member {string} allocation
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.allocation = "";
+
+            /**
+             * NetworkWorkload proof_hash.
+             * @member {string} proof_hash
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.proof_hash = "";
+
+            /**
+             * NetworkWorkload ended.
+             * @member {string} ended
+             * @memberof ibrl.v1.NetworkWorkload
+             * @instance
+             */
+            NetworkWorkload.prototype.ended = "";
+
+            /**
+             * Encodes the specified NetworkWorkload message. Does not implicitly {@link ibrl.v1.NetworkWorkload.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.NetworkWorkload
+             * @static
+             * @param {ibrl.v1.NetworkWorkload.$Properties} message NetworkWorkload message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            NetworkWorkload.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.job);
+                if (message.allocation != null && $Object.hasOwnProperty.call(message, "allocation") && message.allocation !== "")
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.allocation);
+                if (message.proof_hash != null && $Object.hasOwnProperty.call(message, "proof_hash") && message.proof_hash !== "")
+                    writer.uint32(/* id 5, wireType 2 =*/42).string(message.proof_hash);
+                if (message.ended != null && $Object.hasOwnProperty.call(message, "ended") && message.ended !== "")
+                    writer.uint32(/* id 6, wireType 2 =*/50).string(message.ended);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a NetworkWorkload message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.NetworkWorkload
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.NetworkWorkload & ibrl.v1.NetworkWorkload.$Shape} NetworkWorkload
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            NetworkWorkload.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.NetworkWorkload();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.allocation = value;
+                            else
+                                delete message.allocation;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.proof_hash = value;
+                            else
+                                delete message.proof_hash;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.ended = value;
+                            else
+                                delete message.ended;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return NetworkWorkload;
+        })();
+
         return v1;
     })();
 

@@ -20,7 +20,7 @@ import { formatHostPort } from "./api/bind-address.js";
 import type { ReadyStatus } from "./api/cluster-reader.js";
 import { CallerGuard } from "./api/caller.js";
 import { sendGrpcLogTo } from "./api/grpc-log.js";
-import { type EventHandlers, beaconAttestEvent, policyQueryEvent } from "./api/grpc-events.js";
+import { type EventHandlers, beaconAttestEvent, policyQueryEvent, proofVerifyEvent } from "./api/grpc-events.js";
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
 import { connectNetwork } from "./api/network-client.js";
@@ -90,6 +90,7 @@ import { readEvidence, writeEvidence } from "./state/evidence-file.js";
 import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
+import { ProofChecks } from "./proof-checks.js";
 import { ProofFolder } from "./state/proof-folder.js";
 import { StateReader } from "./state-reader.js";
 import { storedIn } from "./stored-records.js";
@@ -355,7 +356,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     session: federation === undefined ? reachability(endpoint, clock) : (until, connected) => federation.session(until, connected),
     onState: (connected) => metrics.beaconConnected.set(connected),
   });
-  const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys }))]);
+  const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys })), proofVerifyEvent(new ProofChecks(() => view.list()))]);
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
     tls: settings.tls?.grpc === true ? tls : undefined,

@@ -3,6 +3,7 @@
  * no sidecar: it measures nothing, places nothing, and speaks for no node.
  */
 import { readFileSync } from "node:fs";
+import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { Counter, Gauge, Registry } from "prom-client";
 import { type AllowList, ALLOW_LIST, sealedAllowList } from "../beacon/allow-list.js";
@@ -22,6 +23,7 @@ import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { HealthLog } from "./health-log.js";
 import { NetworkBook, NETWORK_REFUSALS } from "./network/network-book.js";
+import { NetworkDesk } from "./network/network-desk.js";
 import { NetworkStore } from "./network/network-store.js";
 import { Nonces } from "./network/nonces.js";
 import { readOperatorKeys } from "./operator-keys.js";
@@ -34,8 +36,8 @@ import type { Workloads } from "./workloads.js";
 
 /** A member holds one connection and one stream for as long as it lives, and asks for a listing every few beats. */
 const LIMITS = { total: 4_096, perClient: 1_024, open: 4_096, openPerClient: 1_024 };
-/** A beacon and an attestation are below a kilobyte. */
-const MAX_REQUEST_BYTES = 16 * 1024;
+/** Above the bounds that refuse by name and are counted: a statement's and a proof file's. gRPC refuses what is larger unread. */
+const MAX_REQUEST_BYTES = 1024 * 1024;
 const DRAIN_MS = 2_000;
 
 export type NetworkSettings = Pick<SidecarSettings, "stateDir" | "grpcBind" | "httpBind" | "insecureBind" | "tls" | "operatorKeys" | "consulEnv"> & {
@@ -54,10 +56,12 @@ export async function runBeaconNetwork(settings: NetworkSettings, logger: Logger
   const identity = loadOrCreateIdentity(settings.stateDir);
   const nonces = new Nonces(() => clock.monoMs());
   const book = new NetworkBook({ lists, keys, nonces, identity, clock });
-  const { registry, accepted, refused } = createNetworkMetrics(() => book.list().members.length);
+  const { registry, accepted, refused, calls } = createNetworkMetrics(() => book.list().members.length);
   const store = new NetworkStore({ consul, book, clock, backoff: new Backoff(Math.random), health: new HealthLog({ dependency: "consul", logger, clock }) });
   const service = new GrpcNetwork({
     book, nonces, clock,
+    // An operator's list names their keys: for the network itself that is what pinned means.
+    desk: new NetworkDesk({ views: () => viewsOf(book, "pinned"), trusted: book.admitted, keys, identity, clock }),
     onAccepted: (member) => {
       accepted.inc();
       store.offer(member);
@@ -65,12 +69,12 @@ export async function runBeaconNetwork(settings: NetworkSettings, logger: Logger
     onRefused: (reason) => refused.inc({ reason }),
   });
   const ports = { insecureBind: settings.insecureBind, logger, limits: LIMITS };
-  const grpc = new GrpcPort({ ...ports, bind: settings.grpcBind, tls: settings.tls?.grpc === true ? tls : undefined, maxRequestBytes: MAX_REQUEST_BYTES }, NETWORK_NAME);
-  grpc.server.addService(BeaconNetworkDefinition, { Attest: service.attest, Heartbeat: service.heartbeat, ListNodes: service.list });
+  const grpc = new GrpcPort({ ...ports, bind: settings.grpcBind, tls: settings.tls?.grpc === true ? tls : undefined, maxRequestBytes: MAX_REQUEST_BYTES, onAnswer: (path, code) => calls.inc({ method: path.slice(path.lastIndexOf("/") + 1), code: status[code] ?? String(code) }) }, NETWORK_NAME);
+  grpc.server.addService(BeaconNetworkDefinition, { Attest: service.attest, Heartbeat: service.heartbeat, ListNodes: service.list, QueryPolicy: service.queryPolicy, VerifyProof: service.verifyProof });
   const http = new HttpApi({
     ...ports, bind: settings.httpBind, tls: settings.tls?.http === true ? tls : undefined, registry, workloads: NO_WORKLOADS,
     guard: new CallerGuard({ apiToken: loadOrCreateApiToken(settings.stateDir), nomadToken: async () => ({ known: false, reason: "refused" }), allowed: [], logger }),
-    reader: { list: async () => viewsOf(book) },
+    reader: { list: async () => viewsOf(book, "federated") },
     readiness: { status: () => ({ ready: true, consul: store.state, standalone: false }) },
   });
   try {
@@ -110,11 +114,12 @@ function createNetworkMetrics(live: () => number) {
   const refused = new Counter({ name: "hypercore_ibrl_network_refused_total", help: "Statements that it refused, by reason.", labelNames: ["reason"], registers });
   for (const reason of NETWORK_REFUSALS) refused.inc({ reason }, 0);
   new Gauge({ name: "hypercore_ibrl_network_nodes", help: "Nodes whose beacon is within its validity.", registers, collect() { this.set(live()); } });
-  return { registry, accepted, refused };
+  const calls = new Counter({ name: "hypercore_ibrl_network_calls_total", help: "Calls by method and gRPC status; one whose message is too large to be read counts as CANCELLED.", labelNames: ["method", "code"], registers });
+  return { registry, accepted, refused, calls };
 }
 
-function viewsOf(book: NetworkBook): NodeView[] {
-  return book.list().members.map(({ member: { beacon } }) => ({ name: federatedName(beacon.record), id: "", address: "", datacenter: beacon.record.datacenter, trust: "federated", beacon }));
+function viewsOf(book: NetworkBook, trust: "federated" | "pinned"): NodeView[] {
+  return book.list().members.map(({ member: { beacon } }) => ({ name: federatedName(beacon.record), id: "", address: "", datacenter: beacon.record.datacenter, trust, beacon }));
 }
 
 const refuse = (): Promise<never> => Promise.reject(new PlacementError("not-a-placer", "a beacon network runs no workloads"));

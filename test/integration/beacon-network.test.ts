@@ -13,7 +13,9 @@ import { KeyAdmission } from "../../src/beacon/keys.js";
 import { type LocalCluster, startLocalCluster } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
 import type { SidecarProcess } from "../../src/dev/sidecar-process.js";
-import { listNodes } from "../../src/sidecar/api/client.js";
+import { openDecision } from "../../src/policy/decision-document.js";
+import { callSidecar, listNodes } from "../../src/sidecar/api/client.js";
+import { BeaconNetworkDefinition } from "../../src/sidecar/api/service-definition.js";
 import { readIdentity } from "../../src/sidecar/state/identity.js";
 import { runCli, startCli } from "../harness/built-cli.js";
 import { type Certificate, TestCa } from "../harness/certificates.js";
@@ -106,7 +108,7 @@ test("each cluster sees the other's node as federated, verified again by the cli
   const other = views.find(({ name }) => name === "node-1.dc2");
   expect(other).toMatchObject({ trust: "federated", datacenter: "dc2", beacon: { record: { node: "node-1", datacenter: "dc2" } } });
   expect(other?.beacon?.key.bytes).toEqual(readIdentity(sidecar(1).stateFolder)?.publicKey);
-  expect(await metric(sidecar(0), "hypercore_ibrl_nodes", { trust: "federated" })).toBe(1);
+  await eventually(async () => expect(await metric(sidecar(0), "hypercore_ibrl_nodes", { trust: "federated" })).toBe(1), WAIT);
 }, 120_000);
 
 test("a policy uses the other cluster's node, or refuses it, as it says", async () => {
@@ -119,6 +121,16 @@ test("a policy uses the other cluster's node, or refuses it, as it says", async 
   expect(used).toMatchObject({ code: 0 });
   expect(statuses(used.stdout)).toEqual({ "node-1": "eligible", "node-1.dc2": "eligible" });
   expect(statuses((await ranked("refuse")).stdout)).toEqual({ "node-1": "eligible", "node-1.dc2": "excluded" });
+
+  // The network orders all members' nodes, for whoever has a certificate.
+  const policy = readFileSync(join(folder.path, "use.json"));
+  const { name, value } = await callSidecar(BeaconNetworkDefinition.QueryPolicy, { policy }, { address: `127.0.0.1:${String(ports.grpc)}`, tls: { ca: readFileSync(caFile), cert: certificate.cert, key: certificate.key } });
+  const opened = openDecision(name ?? "", value ?? new Uint8Array(), new KeyAdmission());
+  expect(opened.ok ? opened.signed.record.candidates.map(({ facts }) => facts.node).sort((a, b) => (a < b ? -1 : 1)) : opened).toEqual(["node-1.dc1", "node-1.dc2"]);
+  const huge = callSidecar(BeaconNetworkDefinition.VerifyProof, { file: Buffer.alloc(600 * 1024) }, { address: `127.0.0.1:${String(ports.grpc)}`, tls: { ca: readFileSync(caFile), cert: certificate.cert, key: certificate.key } });
+  await expect(huge).rejects.toThrow("oversized: 614400 bytes; at most 524288");
+  expect(await networkMetrics()).toContain('hypercore_ibrl_network_refused_total{reason="oversized"} 1\n');
+  expect(await networkMetrics()).toContain('hypercore_ibrl_network_calls_total{method="VerifyProof",code="INVALID_ARGUMENT"} 1\n');
 }, 60_000);
 
 test("the network gone: local work goes on, the metric tells; back again, without one cluster's list, it knows the rest from KV and refuses whom nobody names", async () => {

@@ -1,4 +1,5 @@
 /** Spawn, Stop, List and Logs on a real Nomad: by command line, gRPC and HTTP; in the order of the policy, and once. */
+import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +12,9 @@ import { type ProofFile, proofFileText } from "../../src/beacon/proof-file.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { decisionKey, openDecision } from "../../src/policy/decision-document.js";
+import { cluster as wire } from "../../src/proto/messages.js";
+import { callSidecar } from "../../src/sidecar/api/client.js";
+import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
 import { type LogChunk, type SpawnAnswer, type SpawnRequest, WorkloadClient } from "../../src/sidecar/api/workload-client.js";
 import { createNomadJobs } from "../../src/sidecar/nomad/jobs-client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
@@ -64,6 +68,13 @@ const apiToken = (of: LocalNode): string => readFileSync(of.sidecar?.apiTokenFil
 const client = (index: number): WorkloadClient => clients[index] as WorkloadClient;
 const allocations = (jobId: string) => nomad<{ ID: string; ClientStatus: string; DesiredStatus: string }[]>(`/v1/job/${jobId}/allocations`);
 const jobs = () => nomad<{ ID: string; Status: string; JobModifyIndex: number }[]>("/v1/jobs?prefix=ibrl-");
+
+async function proofVerify(address: string, workload_id: string, proof_hash: string) {
+  const { ClusterEvent, ProofVerification } = wire.services.api;
+  const asked = { type_url: "type.googleapis.com/cluster.services.api.ProofVerification", value: ProofVerification.encode({ workload_id, proof_hash }).finish() };
+  const { wrappedMessage } = await callSidecar(EventsDefinition.Dispatch, { event: ClusterEvent.PROOF_VERIFY, wrappedMessage: asked }, { address });
+  return ProofVerification.decode(wrappedMessage?.value ?? new Uint8Array());
+}
 
 /** What runs programs of this host in the test: `node -e SCRIPT`. */
 const script = (source: string, driver = "raw_exec"): string => `${driver}://${encodeURI(process.execPath)}?arg=-e&arg=${encodeURIComponent(source)}`;
@@ -342,14 +353,25 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
   const measured = usage.MemoryStats.Measured !== null;
 
   // What another node holds of it, signed in the state, must be in whatever file is exported later.
-  const claimed = await eventually(async () => {
+  const newest = async () => {
     const { sealed_state: sealed = "" } = await listedNode(sidecarOf(node(2)), "node-1");
     const opened = open(STATE, Buffer.from(sealed, "base64"), { keys: new KeyAdmission(), nowMs: Date.now(), skewMs: 60_000, datacenter: "dc1", node: "node-1" });
     const proof = opened.ok ? opened.verified.record.workloads?.find((workload) => workload.id === allocation)?.proof : undefined;
     if (proof === undefined) throw new Error("no proof in the state yet");
     return proof;
-  }, { timeoutMs: 60_000 });
+  };
+  const claimed = await eventually(newest, { timeoutMs: 60_000 });
   expect(claimed).toMatchObject({ driver: "raw_exec", totals: { restarts: 0 } });
+  // PROOF_VERIFY says the same of it, and its registry is what a client computes that reads Consul itself.
+  await eventually(async () => {
+    const { verification_result, beacon_registry_hash } = await proofVerify(sidecarOf(node(2)).grpcAddr, id ?? "", (await newest()).hash);
+    expect(verification_result).toBe(true);
+    const { nodes } = JSON.parse((await cli("cluster", "metrics", "--consul", "--json")).stdout) as { nodes: { node: string; datacenter: string; publicKey: string; verified: boolean }[] };
+    const lines = nodes.filter(({ verified }) => verified).map((each) => `${each.datacenter}/${each.node} ${each.publicKey}\n`).sort();
+    expect(lines.length).toBeGreaterThan(1);
+    expect(beacon_registry_hash).toBe(createHash("sha256").update(lines.join("")).digest("hex"));
+  }, { timeoutMs: 60_000 });
+  expect(await proofVerify(sidecarOf(node(2)).grpcAddr, id ?? "", "ab".repeat(32))).toMatchObject({ verification_result: false });
 
   sidecar?.kill("SIGKILL");
   await sleep(3_000); // more than two periods

@@ -1,9 +1,11 @@
 /** A beacon network: what its book takes and refuses, what a member makes of its listing, and the service over real sockets. */
 import { Metadata, Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { pino } from "pino";
+import { openDecision } from "../../src/policy/decision-document.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { inclusionProof, isIncluded, merkleRoot, merkleTree } from "../../src/beacon/merkle.js";
 import type { Statement } from "../../src/beacon/network-record.js";
+import { callSidecar } from "../../src/sidecar/api/client.js";
 import { GrpcNetwork } from "../../src/sidecar/api/grpc-network.js";
 import { GrpcPort } from "../../src/sidecar/api/grpc-port.js";
 import { connectNetwork } from "../../src/sidecar/api/network-client.js";
@@ -12,11 +14,15 @@ import { systemClock } from "../../src/sidecar/clock.js";
 import type { ConsulApi, KvEntry } from "../../src/sidecar/consul-api.js";
 import { Federation, type NetworkListing } from "../../src/sidecar/federation.js";
 import type { NetworkBook } from "../../src/sidecar/network/network-book.js";
+import { NetworkDesk } from "../../src/sidecar/network/network-desk.js";
 import { NetworkStore } from "../../src/sidecar/network/network-store.js";
 import { Backoff } from "../../src/sidecar/backoff.js";
 import { identity, NOW_MS, beacon } from "../harness/records.js";
 import { BEACON, seal } from "../../src/beacon/envelope.js";
 import { NETWORK_IDENTITY, someNetwork, statement } from "../harness/network.js";
+import { chainOf, fileOf } from "../harness/proofs.js";
+import { proofFileText } from "../../src/beacon/proof-file.js";
+import { registryHash } from "../../src/beacon/registry-hash.js";
 
 const reasonOf = (stated: ReturnType<NetworkBook["state"]>) => (stated.ok ? "taken" : stated.reason);
 
@@ -188,9 +194,11 @@ describe("the service", () => {
   async function serve() {
     const network = someNetwork();
     const refused: string[] = [];
-    const service = new GrpcNetwork({ ...network, clock: { ...systemClock, ...network.clock }, onAccepted: () => {}, onRefused: (reason) => refused.push(reason) });
-    const port = new GrpcPort({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: pino({ level: "silent" }), maxRequestBytes: 16 * 1024 }, NETWORK_NAME);
-    port.server.addService(BeaconNetworkDefinition, { Attest: service.attest, Heartbeat: service.heartbeat, ListNodes: service.list });
+    const views = () => network.book.list().members.map(({ member: { beacon: told } }) => ({ name: `${told.record.node}.${told.record.datacenter}`, id: "", address: "", datacenter: told.record.datacenter, trust: "pinned" as const, beacon: told }));
+    const desk = new NetworkDesk({ views, trusted: network.book.admitted, keys: new KeyAdmission(), identity: NETWORK_IDENTITY, clock: network.clock });
+    const service = new GrpcNetwork({ ...network, clock: { ...systemClock, ...network.clock }, onAccepted: () => {}, onRefused: (reason) => refused.push(reason), desk });
+    const port = new GrpcPort({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: pino({ level: "silent" }), maxRequestBytes: 128 * 1024 }, NETWORK_NAME);
+    port.server.addService(BeaconNetworkDefinition, { Attest: service.attest, Heartbeat: service.heartbeat, ListNodes: service.list, QueryPolicy: service.queryPolicy, VerifyProof: service.verifyProof });
     const at = await port.start();
     ending.push(() => port.close(0));
     const url = new URL(`grpc://127.0.0.1:${String(at.port)}`);
@@ -199,7 +207,7 @@ describe("the service", () => {
       ending.push(() => session.close());
       return session;
     };
-    return { ...network, refused, connect, address: url.host };
+    return { ...network, refused, connect, views, address: url.host };
   }
   const message = ({ sealedBeacon, sealedAttestation }: Statement) => ({ sealed_beacon: sealedBeacon, sealed_attestation: sealedAttestation });
 
@@ -241,8 +249,36 @@ describe("the service", () => {
     });
     expect(await attest(statement(nonces.issue()))).toBe("taken");
     expect(await attest(statement(nonces.issue()))).toMatch(/^replay:/);
-    expect(await attest({ ...statement(nonces.issue()), sealedAttestation: new Uint8Array(32 * 1024) })).toContain("larger than max");
-    expect(refused).toEqual(["replay"]);
+    expect(await attest({ ...statement(nonces.issue()), sealedAttestation: new Uint8Array(32 * 1024) })).toMatch(/^oversized:/);
+    expect(await attest({ ...statement(nonces.issue()), sealedAttestation: new Uint8Array(256 * 1024) })).toContain("larger than max");
+    expect(refused).toEqual(["replay", "oversized"]);
+  });
+
+  test("QueryPolicy orders the network's nodes by a policy, under the network's signature; what is no policy file is refused by name", async () => {
+    const { address, book, nonces } = await serve();
+    for (const [by, price] of [[1, 30_000], [2, 10_000]] as const) expect(reasonOf(book.state(statement(nonces.issue(), by, { priceMicroUsdPerGb: price })))).toBe("taken");
+    const ask = (policy: string | Uint8Array) => callSidecar(BeaconNetworkDefinition.QueryPolicy, { policy: Buffer.from(policy) }, { address });
+    const neutral = { latency: "neutral", reputation: "neutral", queue_depth: "neutral" };
+    const { name, value } = await ask(JSON.stringify({ version: 2, name: "cheap", mode: "enforce", unknown: neutral, scoring: { price_weight: 1 } }));
+    const opened = openDecision(name ?? "", value ?? new Uint8Array(), new KeyAdmission());
+    if (!opened.ok) throw new Error(opened.detail);
+    expect(opened.signed.key.bytes).toEqual(NETWORK_IDENTITY.publicKey);
+    expect(opened.signed.record.candidates.map(({ facts }) => facts.node)).toEqual(["node-1.dc2", "node-1.dc1"]);
+    await expect(ask('{"version":2}')).rejects.toMatchObject({ message: expect.stringContaining("name") });
+    await expect(ask(Buffer.from("\0asm\u0001"))).rejects.toMatchObject({ message: expect.stringContaining("runs no policy modules") });
+    await expect(ask(Buffer.alloc(64 * 1024 + 1, " "))).rejects.toMatchObject({ message: expect.stringContaining("at most 65536") });
+  });
+
+  test("VerifyProof holds a file against the keys that the lists name, and names the step that is wrong", async () => {
+    const { address, views } = await serve();
+    const verify = (text: string) => callSidecar(BeaconNetworkDefinition.VerifyProof, { file: Buffer.from(text) }, { address });
+    const chain = chainOf(3);
+    const beacon_registry_hash = registryHash(views());
+    expect(await verify(proofFileText(fileOf(chain)))).toMatchObject({
+      verified: true, beacon_registry_hash, workloads: [{ node: "node-1", datacenter: "dc1", job: "web", ended: "complete", proof_hash: chain.at(-1)?.hash }],
+    });
+    expect(await verify(proofFileText(fileOf(chainOf(3, { by: identity(3) }))))).toMatchObject({ verified: false, step: "key", workloads: [] });
+    expect(await verify("{}")).toMatchObject({ verified: false, step: "file" });
   });
 });
 

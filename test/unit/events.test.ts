@@ -1,5 +1,7 @@
 /** Events.Dispatch over real gRPC: POLICY_QUERY from what was signed, and a status for all that is not answered. */
+import { createHash } from "node:crypto";
 import { pino } from "pino";
+import type { NodeView } from "../../src/beacon/node-view.js";
 import { checkAttestation } from "../../src/beacon/attestation.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { decide } from "../../src/policy/decide.js";
@@ -7,10 +9,12 @@ import { sealDecision } from "../../src/policy/decision-document.js";
 import { cluster, ibrl } from "../../src/proto/messages.js";
 import { ApiError } from "../../src/sidecar/api/api-error.js";
 import { callSidecar } from "../../src/sidecar/api/client.js";
-import { beaconAttestEvent, policyQueryEvent } from "../../src/sidecar/api/grpc-events.js";
+import { beaconAttestEvent, policyQueryEvent, proofVerifyEvent } from "../../src/sidecar/api/grpc-events.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { EventsDefinition } from "../../src/sidecar/api/service-definition.js";
 import { Attestor } from "../../src/sidecar/attestor.js";
+import { registryHash } from "../../src/beacon/registry-hash.js";
+import { ProofChecks } from "../../src/sidecar/proof-checks.js";
 import { PolicyQueries } from "../../src/sidecar/policy-queries.js";
 import { evaluator } from "../harness/candidates.js";
 import { bareView, fullView } from "../harness/node-views.js";
@@ -18,7 +22,7 @@ import { context, identity, NOW_MS, verifiedBeacon, verifiedState, workload } fr
 import { someGuard } from "../harness/some-guard.js";
 import { someWorkloads } from "../harness/some-workloads.js";
 
-const { BeaconAttestation, ClusterEvent, PolicyContext, PolicyQuery } = cluster.services.api;
+const { BeaconAttestation, ClusterEvent, PolicyContext, PolicyQuery, ProofVerification } = cluster.services.api;
 const keys = new KeyAdmission();
 const logger = pino({ level: "silent" });
 const OWN = { id: "base@0123456789abcdef", tags: ["eu"], enforcement: "enforce" } as const;
@@ -38,7 +42,7 @@ async function nodes() {
   const [first, last] = [await made({ spawn: evaluator({ name: "old" }) }, 0), await made({ cluster: evaluator({ name: "base" }), spawn: spawnPolicy }, 1)];
   for (const { id, document } of [first, last]) if (!kept.has(id)) kept.set(id, Buffer.from(document));
   const by = (decisionId: string, generation: number) => ({ requestId: "r", decisionId, generation, imageRef: "i", cores: 1, memoryMb: 1, ports: [], allowOverlap: false });
-  const workloads = [{ ...workload(1), job: "ibrl-1", source: by(last.id, 2) }, { ...workload(2), job: "ibrl-1", source: by(first.id, 1) }, workload(3)];
+  const workloads = [{ ...workload(1), job: "ibrl-1", source: by(last.id, 2) }, { ...workload(2), job: "ibrl-1", source: by(first.id, 1) }, workload(3), { ...workload(4), job: "proved", proof: { hash: "c0".repeat(32), signature: "ab".repeat(64), issuedAtMs: NOW_MS, driver: "exec", totals: { watchedMs: 1, gapMs: 0, restarts: 0 } } }];
   return [{ ...plain, state: verifiedState({ node: "node-1", policy: THEIRS, workloads }, identity(1)) }, bareView("node-2")];
 }
 
@@ -48,7 +52,7 @@ beforeAll(async () => {
   const queries = new PolicyQueries({ own: () => own, nodes: async () => views, stored: { decision: async (id) => kept.get(id) }, keys });
   api = new GrpcApi({
     bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views }, workloads: someWorkloads(), logger,
-    events: new Map([beaconAttestEvent(attestor), policyQueryEvent(queries)]),
+    events: new Map([beaconAttestEvent(attestor), policyQueryEvent(queries), proofVerifyEvent(new ProofChecks(async () => views))]),
   });
   address = `127.0.0.1:${String((await api.start()).port)}`;
 });
@@ -121,4 +125,38 @@ test("other events, other types and other bytes are refused with what is answere
     expect(error).toBeInstanceOf(ApiError);
     expect(error).toMatchObject({ code, message: expect.stringContaining(text) as string });
   }
+});
+
+describe("PROOF_VERIFY", () => {
+  const PROOF = { hash: "c0".repeat(32), signature: "ab".repeat(64), issuedAtMs: NOW_MS, driver: "exec", totals: { watchedMs: 1, gapMs: 0, restarts: 0 } };
+
+  async function verify(asked: cluster.services.api.ProofVerification.$Properties) {
+    const { wrappedMessage } = await dispatch({ event: ClusterEvent.PROOF_VERIFY, wrappedMessage: anyOf("ProofVerification", ProofVerification.encode(asked).finish()) });
+    expect(wrappedMessage?.type_url).toBe("type.googleapis.com/cluster.services.api.ProofVerification");
+    return ProofVerification.decode(wrappedMessage?.value ?? new Uint8Array());
+  }
+
+  test("true for the newest proof that the node signed, by allocation or job, and false for any other hash", async () => {
+    const [first] = await nodes();
+    for (const workload_id of [workload(4).id, "proved"]) {
+      expect(await verify({ workload_id, proof_hash: PROOF.hash.toUpperCase() })).toMatchObject({ workload_id, verification_result: true, beacon_registry_hash: registryHash([first as NodeView]) });
+      expect(await verify({ workload_id, proof_hash: "d1".repeat(32) })).toMatchObject({ verification_result: false });
+    }
+    expect(await verify({ workload_id: workload(3).id, proof_hash: PROOF.hash })).toMatchObject({ verification_result: false });
+  });
+
+  test.each([
+    [{ workload_id: "gone", proof_hash: PROOF.hash }, "gone"],
+    [{ workload_id: "", proof_hash: PROOF.hash }, "workload_id"],
+    [{ workload_id: "proved", proof_hash: "c0" }, "proof_hash"],
+  ])("%j is refused: %s", async (asked, message) => {
+    await expect(verify(asked)).rejects.toMatchObject({ code: "invalid", message: expect.stringContaining(message) as string });
+  });
+});
+
+test("the registry's hash is over the lines of who is believed, in whatever order they come, and what any shell computes", () => {
+  const views = [fullView({ name: "node-2", key: 2 }), fullView({ name: "node-10", key: 3 }), { ...fullView({ name: "node-3", key: 4 }), trust: "pin-conflict" as const }, bareView("node-4")];
+  const lines = views.slice(0, 2).map((view) => `${view.datacenter}/${view.name} ${view.beacon?.key.hex ?? ""}\n`).sort();
+  const expected = createHash("sha256").update(lines.join("")).digest("hex");
+  expect([registryHash(views), registryHash([...views].reverse())]).toEqual([expected, expected]);
 });

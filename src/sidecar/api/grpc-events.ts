@@ -8,6 +8,7 @@ import { policyMessage } from "../../beacon/state-codec.js";
 import { cluster, ibrl } from "../../proto/messages.js";
 import { AttestError, type Attestor } from "../attestor.js";
 import { ConsulError } from "../consul-api.js";
+import { ProofCheckError, type ProofChecks } from "../proof-checks.js";
 import { type PolicyQueries, PolicyQueryError, type PolicyQuestion } from "../policy-queries.js";
 
 const api = cluster.services.api;
@@ -62,6 +63,7 @@ export class GrpcEvents {
     if (error instanceof BadEventError) return { code: status.INVALID_ARGUMENT, details };
     if (error instanceof AttestError) return { code: ATTEST_STATUS[error.code], details };
     if (error instanceof PolicyQueryError) return { code: error.code === "not-found" ? status.NOT_FOUND : status.DATA_LOSS, details };
+    if (error instanceof ProofCheckError) return { code: status.NOT_FOUND, details };
     if (error instanceof ConsulError) return { code: error.transient ? status.UNAVAILABLE : status.FAILED_PRECONDITION, details: `Consul: ${details}` };
     this.logger.error({ err: error, event: api.ClusterEvent[event] }, "event failed");
     return { code: status.INTERNAL, details };
@@ -87,6 +89,21 @@ export function beaconAttestEvent(attestor: Attestor): [cluster.services.api.Clu
       const { nonce, workload } = decoded("AttestationRequest in its attestation_data", () => ibrl.v1.AttestationRequest.decode(attestation_data));
       const { nodeId, type, sealed } = attestor.attest({ nodeId: asked, type: attestation_type, nonce, workload });
       return api.BeaconAttestation.encode({ node_id: nodeId, attestation_type: type, attestation_data: sealed }).finish();
+    },
+  }];
+}
+
+/** PROOF_VERIFY: workload_id and proof_hash; back the same with the verdict and the registry's hash. */
+export function proofVerifyEvent(checks: ProofChecks): [cluster.services.api.ClusterEvent, EventHandler] {
+  return [api.ClusterEvent.PROOF_VERIFY, {
+    request: `${PACKAGE}.ProofVerification`,
+    response: `${PACKAGE}.ProofVerification`,
+    answer: async (request) => {
+      const { workload_id, proof_hash } = decoded("ProofVerification", () => api.ProofVerification.decode(request));
+      if (workload_id === "") throw new BadEventError("workload_id is missing");
+      if (!/^[0-9a-f]{64}$/i.test(proof_hash)) throw new BadEventError("proof_hash is not 64 hex digits");
+      const { newest, registryHash } = await checks.check(workload_id, proof_hash);
+      return api.ProofVerification.encode({ workload_id, proof_hash, verification_result: newest, beacon_registry_hash: registryHash }).finish();
     },
   }];
 }

@@ -7,6 +7,7 @@ import type { Member } from "../../beacon/network-record.js";
 import type { ibrl } from "../../proto/messages.js";
 import type { Clock } from "../clock.js";
 import type { NetworkBook, NetworkRefusal } from "../network/network-book.js";
+import { type NetworkDesk, NetworkQueryError } from "../network/network-desk.js";
 import type { Nonces } from "../network/nonces.js";
 import { TokenBucket } from "../token-bucket.js";
 
@@ -19,10 +20,13 @@ const STATEMENTS_PER_S = 5;
 const BURST = 10;
 /** A stream on which nothing is said ends: its node is gone, or never came. */
 const SILENT_MS = 60_000;
+/** A chain has 96 entries at most, of some hundred bytes. */
+const MAX_PROOF_BYTES = 512 * 1024;
 
 export interface NetworkServiceDeps {
   book: NetworkBook;
   nonces: Nonces;
+  desk: NetworkDesk;
   clock: Clock;
   onAccepted: (member: Member) => void;
   onRefused: (reason: NetworkRefusal) => void;
@@ -74,6 +78,30 @@ export class GrpcNetwork {
     const nodes = members.map(({ member, proof }, index) => ({ sealed_beacon: member.beacon.sealed, sealed_attestation: member.attestation.sealed, index, proof: [...proof] }));
     done(null, { sealed_root: sealedRoot, nodes });
   };
+
+  readonly queryPolicy = (call: ServerUnaryCall<ibrl.v1.NetworkPolicyQuery.$Properties, ibrl.v1.StoredDocument.$Properties>, done: sendUnaryData<ibrl.v1.StoredDocument.$Properties>): void => void this.#order(call.request.policy ?? new Uint8Array(), done);
+
+  readonly verifyProof = (call: ServerUnaryCall<ibrl.v1.NetworkProof.$Properties, ibrl.v1.NetworkProofVerdict.$Properties>, done: sendUnaryData<ibrl.v1.NetworkProofVerdict.$Properties>): void => {
+    const { desk, onRefused } = this.deps;
+    const file = call.request.file ?? new Uint8Array();
+    if (file.length > MAX_PROOF_BYTES) {
+      onRefused("oversized");
+      return done({ code: status.INVALID_ARGUMENT, details: `oversized: ${String(file.length)} bytes; at most ${String(MAX_PROOF_BYTES)}` });
+    }
+    const { verdict, registryHash: beacon_registry_hash } = desk.verify(file);
+    if (!verdict.ok) return done(null, { verified: false, step: verdict.step, detail: verdict.detail, beacon_registry_hash });
+    const workloads = verdict.chains.map(({ last: { record, hash } }) => ({ node: record.node, datacenter: record.datacenter, job: record.job, allocation: record.allocation, proof_hash: hash, ended: record.ended }));
+    done(null, { verified: true, workloads, beacon_registry_hash });
+  };
+
+  async #order(policy: Uint8Array, done: sendUnaryData<ibrl.v1.StoredDocument.$Properties>): Promise<void> {
+    try {
+      const { id, document } = await this.deps.desk.order(policy);
+      done(null, { name: id, value: Buffer.from(document) });
+    } catch (error) {
+      done({ code: error instanceof NetworkQueryError ? status.INVALID_ARGUMENT : status.INTERNAL, details: error instanceof Error ? error.message : String(error) });
+    }
+  }
 
   #judge({ sealed_beacon: beacon, sealed_attestation: attestation }: StatementMessage): Judged {
     const { book, nonces, onAccepted, onRefused } = this.deps;

@@ -57,4 +57,6 @@ export const BeaconNetworkDefinition = {
   Attest: unary("Attest", own.NetworkStatement, own.NetworkAnswer, NETWORK_NAME),
   Heartbeat: { ...unary("Heartbeat", own.NetworkStatement, own.NetworkAnswer, NETWORK_NAME), requestStream: true, responseStream: true },
   ListNodes: unary("ListNodes", own.NetworkQuery, own.NetworkNodes, NETWORK_NAME),
+  QueryPolicy: unary("QueryPolicy", own.NetworkPolicyQuery, own.StoredDocument, NETWORK_NAME),
+  VerifyProof: unary("VerifyProof", own.NetworkProof, own.NetworkProofVerdict, NETWORK_NAME),
 };

@@ -56,6 +56,11 @@ export class NetworkBook {
     for (const { datacenter, nodes } of deps.lists) for (const { node, publicKey } of nodes) this.#places.set(publicKey, { node, datacenter });
   }
 
+  /** Hex of every key that a list names. */
+  get admitted(): ReadonlySet<string> {
+    return new Set(this.#places.keys());
+  }
+
   get size(): number {
     return this.#members.size;
   }
