@@ -6,6 +6,7 @@ import { sign, verify } from "node:crypto";
 import { type AdmittedKey, KeyAdmission } from "../src/beacon/keys.js";
 import { inclusionProof, isIncluded, merkleRoot } from "../src/beacon/merkle.js";
 import { proofFileText, verifyProofFile } from "../src/beacon/proof-file.js";
+import { decisionOpener } from "../src/policy/proved-decision.js";
 import type { AllocationRun } from "../src/sidecar/nomad-runs.js";
 import { AllocationChain, type Kept, type Signing } from "../src/sidecar/proofs/allocation-chain.js";
 import { identity, NOW_MS } from "../test/harness/records.js";
@@ -16,14 +17,14 @@ const ALLOCATIONS = 1_000;
 const me = identity(1);
 const keys = new KeyAdmission();
 const { hex, verifier } = keys.admit(me.publicKey) as AdmittedKey;
-const signing: Signing = { node: "node-1", datacenter: "dc1", epoch: 1, beaconHash: "22".repeat(32), identity: me, keys };
+const signing: Signing = { node: "node-1", datacenter: "dc1", epoch: 1, beacon: { hash: "22".repeat(32), sealed: Buffer.alloc(171) }, identity: me, keys };
 
 await runBench({ rounds: 9 }, measure);
 
 /** 40 looks, 20 minutes: a segment for the start, one for each ten looks, one for the end. */
 function chainOf(i: number): readonly Uint8Array[] {
   const id = `${i.toString(16).padStart(8, "0")}-0000-4000-8000-112233445566`;
-  let kept: Kept = { segments: [], eventsUntilNs: {} };
+  let kept: Kept = { segments: [], beacons: [], eventsUntilNs: {} };
   const chain = new AllocationChain(LOOK_MS, null, { keys, isOwnKey: () => true }, (now) => (kept = now));
   const started = { type: "Started", atNs: NOW_MS * 1e6 };
   const run: AllocationRun = {
@@ -48,7 +49,7 @@ function measure({ rounds }: { rounds: number }): Report {
   const message = Buffer.alloc(bytes, 7);
   const signature = sign(null, message, me.privateKey);
   const [one, thousand] = [fileOf(all.slice(0, 1)), fileOf(all)];
-  const verified = (text: string) => () => verifyProofFile(text, new Set([hex]), keys).ok;
+  const verified = (text: string) => () => verifyProofFile(text, new Set([hex]), keys, decisionOpener(keys)).ok;
   const leaves = all.map((_, i) => Buffer.from(i.toString(16).padStart(64, "0"), "hex"));
   const [root, path] = [merkleRoot(leaves), inclusionProof(leaves, 700)];
   const bareSign = () => sign(null, message, me.privateKey).length > 0;

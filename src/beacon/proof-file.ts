@@ -1,14 +1,15 @@
 /**
- * The file of `proof export`: chains of segments as they were signed, the rotations of the node's key, and where a chain
- * stands under the node's published root. It has one spelling, and each byte of it is covered: by a signature, by the
+ * The file of `proof export`: chains of segments as they were signed, the beacons and the decision that they name, the
+ * rotations of the node's key, and where a chain stands under the node's published root. It has one spelling, and each byte of it is covered: by a signature, by the
  * order of the chain, or by the root. Verifying takes the file and pinned keys, and nothing else.
  */
-import { openStatement, type Signed } from "./envelope.js";
+import { BEACON, openStatement, type Signed } from "./envelope.js";
 import type { KeyAdmission } from "./keys.js";
 import { isIncluded } from "./merkle.js";
 import { checkChain, type ChainVerdict } from "./proof-chain.js";
 import { PROOF, PROOF_AGGREGATE, type ProofAggregate } from "./proof-codec.js";
 import type { ProofSegment } from "./proof-record.js";
+import type { Beacon } from "./record.js";
 import { openRotation, type Rotation } from "./rotation.js";
 import { chainFrom, keysBefore } from "./rotation-chain.js";
 
@@ -23,7 +24,14 @@ export interface RootPlace {
 export interface ProofFile {
   v: 1;
   /** In the order of their allocations. */
-  chains: { segments: string[]; root?: RootPlace }[];
+  chains: {
+    segments: string[];
+    /** The sealed beacons that the segments name, in the order of their first naming; all of them or none. */
+    beacons?: string[];
+    /** The sealed decision that placed the job. */
+    decision?: string;
+    root?: RootPlace;
+  }[];
   /** Sealed by the old key and by the new one, base64. */
   rotations: [string, string][];
 }
@@ -36,21 +44,40 @@ export interface VerifiedChain {
   verdict: ChainVerdict & { ok: true };
   /** Absent where the node had published no root with it yet; `position` of the segment that the root holds, from 1. */
   root?: { aggregate: ProofAggregate; position: number };
+  /** What the node said of itself while it ran; absent where the file has them not. */
+  beacons?: readonly Beacon[];
+  decision?: ProvedDecision;
   events: ProofSegment["events"];
   spans: ProofSegment["spans"];
 }
 
+/** Why the job was placed here, by whoever's key signed it. */
+export interface ProvedDecision {
+  id: string;
+  /** Hex. Whether it is to be believed is for who reads: it may be another node's. */
+  deciderKey: string;
+  decider: { node: string; datacenter: string };
+  decidedAtMs: number;
+  /** From 1, of `candidates`: the placer takes the next one where a better one refuses. */
+  place: number;
+  candidates: number;
+  policies: readonly { role: string; name: string; sha256: string }[];
+}
+
+/** A sealed decision opened (src/policy): how it stands to a node, or what is wrong. */
+export type DecisionOpener = (sealed: Uint8Array, node: string) => { ok: true; decision: ProvedDecision } | { ok: false; detail: string };
+
 export type ProofFileVerdict =
   | { ok: true; chains: VerifiedChain[] }
   /** The first thing that is wrong. `chain` and `position` count from 1. */
-  | { ok: false; step: "file" | "rotations" | "signature" | "key" | "chain" | "root"; chain?: number; position?: number; detail: string };
+  | { ok: false; step: "file" | "rotations" | "signature" | "key" | "chain" | "beacon" | "decision" | "root"; chain?: number; position?: number; detail: string };
 
 export function proofFileText(file: ProofFile): string {
   return `${JSON.stringify(file, undefined, 1)}\n`;
 }
 
 /** `trusted`: hex of whole keys. Never throws on any text. */
-export function verifyProofFile(text: string, trusted: ReadonlySet<string>, keys: KeyAdmission): ProofFileVerdict {
+export function verifyProofFile(text: string, trusted: ReadonlySet<string>, keys: KeyAdmission, openDecision: DecisionOpener): ProofFileVerdict {
   const file = parse(text);
   if (typeof file === "string") return { ok: false, step: "file", detail: file };
   const rotations: Rotation[] = [];
@@ -61,7 +88,7 @@ export function verifyProofFile(text: string, trusted: ReadonlySet<string>, keys
   }
   const chains: VerifiedChain[] = [];
   for (const [i, chain] of file.chains.entries()) {
-    const verified = verifyChain(chain, { trusted, rotations, keys });
+    const verified = verifyChain(chain, { trusted, rotations, keys, openDecision });
     if ("step" in verified) return { ...verified, chain: i + 1 };
     const before = chains.at(-1)?.last.record.allocation;
     const { allocation } = verified.last.record;
@@ -75,10 +102,11 @@ interface Trust {
   trusted: ReadonlySet<string>;
   rotations: readonly Rotation[];
   keys: KeyAdmission;
+  openDecision: DecisionOpener;
 }
 type Broken = ProofFileVerdict & { ok: false };
 
-function verifyChain({ segments, root }: ProofFile["chains"][number], trust: Trust): VerifiedChain | Broken {
+function verifyChain({ segments, beacons, decision, root }: ProofFile["chains"][number], trust: Trust): VerifiedChain | Broken {
   const opened: Signed<ProofSegment>[] = [];
   for (const [i, sealed] of segments.entries()) {
     const one = openStatement(PROOF, Buffer.from(sealed, "base64"), trust.keys);
@@ -98,9 +126,40 @@ function verifyChain({ segments, root }: ProofFile["chains"][number], trust: Tru
     events: opened.flatMap(({ record }) => record.events),
     spans: opened.flatMap(({ record }) => record.spans),
   };
+  if (beacons !== undefined) {
+    const said = verifyBeacons(beacons, opened, trust);
+    if ("step" in said) return said;
+    chain.beacons = said;
+  }
+  if (decision !== undefined) {
+    const { decisionId, node } = last.record;
+    const found = trust.openDecision(Buffer.from(decision, "base64"), node);
+    if (!found.ok) return { ok: false, step: "decision", detail: found.detail };
+    if (found.decision.id !== decisionId) return { ok: false, step: "decision", detail: `decision ${found.decision.id}; the chain names ${decisionId ?? "none"}` };
+    chain.decision = found.decision;
+  }
   if (root === undefined) return chain;
   const under = verifyRoot(root, opened, trust);
   return typeof under === "string" ? { ok: false, step: "root", detail: under } : { ...chain, root: under };
+}
+
+/** Each is the one that the segments name, by its hash, and the node's own word. */
+function verifyBeacons(beacons: readonly string[], opened: readonly Signed<ProofSegment>[], trust: Trust): Beacon[] | Broken {
+  const named = [...new Map(opened.map(({ record }) => [record.beaconHash, record] as const))];
+  const said: Beacon[] = [];
+  for (const [i, sealed] of beacons.entries()) {
+    const broken = (detail: string): Broken => ({ ok: false, step: "beacon", position: i + 1, detail });
+    const one = openStatement(BEACON, Buffer.from(sealed, "base64"), trust.keys);
+    if (!one.ok) return broken(`${one.reason}: ${one.detail}`);
+    const { record, hash } = one.signed;
+    const [expected, segment] = named[i] ?? [];
+    if (hash !== expected) return broken(`sha256 ${hash}; the chain names ${expected ?? "no more"}`);
+    if (record.node !== segment?.node || record.datacenter !== segment.datacenter) return broken(`a beacon of ${record.datacenter}/${record.node}`);
+    const fault = keyFaultOf(one.signed, trust);
+    if (fault !== undefined) return broken(fault);
+    said.push(record);
+  }
+  return said.length === named.length ? said : { ok: false, step: "beacon", position: said.length + 1, detail: `the chain names ${String(named.length)} beacons` };
 }
 
 /** The root holds one of the segments; it was the newest when the root was signed. */
@@ -153,10 +212,12 @@ function isProofFile(file: ProofFile): boolean {
   return Array.isArray(chains) && chains.every(isChain) && Array.isArray(rotations) && rotations.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isBase64));
 }
 
+const CHAIN_FIELDS = ["segments", "beacons", "decision", "root"];
+
 function isChain(chain: ProofFile["chains"][number]): boolean {
-  if (typeof chain !== "object" || chain === null || !["segments", "segments,root"].includes(Object.keys(chain).join())) return false;
-  const { segments, root } = chain;
-  if (!Array.isArray(segments) || !segments.every(isBase64)) return false;
+  if (typeof chain !== "object" || chain === null || Object.keys(chain).join() !== CHAIN_FIELDS.filter((field) => field in chain).join()) return false;
+  const { segments, beacons = [], decision = "", root } = chain;
+  if (!Array.isArray(segments) || !segments.every(isBase64) || !Array.isArray(beacons) || !beacons.every(isBase64) || !isBase64(decision)) return false;
   if (root === undefined) return true;
   return typeof root === "object" && root !== null && Object.keys(root).join() === "sealed,index,path" && isBase64(root.sealed) && Number.isSafeInteger(root.index) && Array.isArray(root.path) && root.path.every(isHash);
 }

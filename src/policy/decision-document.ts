@@ -59,6 +59,22 @@ export function openDecision(id: string, value: Uint8Array, keys: KeyAdmission):
   return { ok: true, id, signed: opened.signed };
 }
 
+/** The sealed record alone, as a file of proofs has it. Never throws. */
+export function openSealedDecision(sealed: Uint8Array, keys: KeyAdmission): OpenedDecision {
+  const opened = openStatement(DECISION, sealed, keys);
+  return opened.ok ? { ok: true, id: idOf(opened.signed), signed: opened.signed } : opened;
+}
+
+/** The sealed record in a document; undefined where it is none. Not verified. */
+export function sealedDecisionIn(document: Uint8Array): Uint8Array | undefined {
+  try {
+    const { sealed } = JSON.parse(Buffer.from(document).toString("utf8")) as { sealed?: unknown };
+    return typeof sealed === "string" ? Buffer.from(sealed, "base64") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function idOf({ hash }: Signed<DecisionRecord>): string {
   return hash.slice(0, ID_LENGTH);
 }

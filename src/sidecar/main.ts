@@ -37,6 +37,7 @@ import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { Decisions } from "./decisions.js";
 import { EVENT_NAME } from "../beacon/documents.js";
+import { sealedDecisionIn } from "../policy/decision-document.js";
 import { Federation } from "./federation.js";
 import { EventFeed } from "./event-feed.js";
 import { EvidenceBook } from "./evidence-book.js";
@@ -330,9 +331,10 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     runs: await createNomadRuns(nomadSettingsFrom(settings.nomadEnv)),
     nomadNode,
     signing: () => {
-      const [place, beaconHash] = [joinedAs(publisher), publisher.sealed?.beacon.hash];
-      return place === undefined || beaconHash === undefined || voice.yielded ? undefined : { ...place, beaconHash, identity, keys, epoch: epoch.epoch };
+      const [place, beacon] = [joinedAs(publisher), publisher.sealed?.beacon];
+      return place === undefined || beacon === undefined || voice.yielded ? undefined : { ...place, beacon, identity, keys, epoch: epoch.epoch };
     },
+    decision: async (id, until) => sealedDecisionIn((await storedIn(consul).decision(id, { signal: until })) ?? new Uint8Array()),
     trust: { keys, isOwnKey: (key) => rotator.isOwn(key) },
     root: new RootPublisher({ consul, clock, folder, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
   });

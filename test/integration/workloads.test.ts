@@ -1,9 +1,11 @@
 /** Spawn, Stop, List and Logs on a real Nomad: by command line, gRPC and HTTP; in the order of the policy, and once. */
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { open, openStatement, STATE } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
@@ -22,7 +24,7 @@ import { jobOf } from "../../src/sidecar/placement/job.js";
 import { type JsonObject, loadTemplates } from "../../src/sidecar/placement/job-template.js";
 import { readReference } from "../../src/sidecar/placement/reference.js";
 import { readSpawn } from "../../src/sidecar/spawn-order.js";
-import { runCli } from "../harness/built-cli.js";
+import { plainEnvironment, runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { listedNode, sidecarOf } from "../harness/observe.js";
 
@@ -395,6 +397,15 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
     return said;
   }, { timeoutMs: 60_000 });
   expect(proved).toMatchObject({ code: 0, verified: true, chains: [{ job: id, node: "node-1", driver: "raw_exec", ended: "complete", decisionId: expect.stringMatching(/^[0-9a-f]{32}$/) as string }] });
+  // With what it names: the node's own word of itself, and why the job was placed here, by the placer's key.
+  expect(proved.chains[0]).toMatchObject({
+    beacons: { count: expect.any(Number) as number, latest: { priceMicroUsdPerGb: 1_000 } },
+    decision: { id: proved.chains[0]?.decisionId, decider: { node: "node-1" }, place: 1, candidates: expect.any(Number) as number, policies: [{ role: "spawn", name: "cheapest", sha256: createHash("sha256").update(policy).digest("hex") }] },
+  });
+  // The same words where there is no network at all, not even loopback.
+  const alone = await promisify(execFile)("unshare", [process.geteuid?.() === 0 ? "-n" : "-Urn", process.execPath, join(projectRoot(), "bin/run.js"), "proof", "verify", path, "--trust", key], { env: plainEnvironment() });
+  expect(alone.stdout).toContain(`of ${id ?? ""}/`);
+  expect(alone.stdout).toMatch(/decision +[0-9a-f]{32}, \S+: the node was 1 of /);
   const [chain] = proved.chains;
   expect(chain?.gaps.map(({ reason }) => reason)).toContain("not-watched");
   expect((chain?.watchedMs ?? 0) + (chain?.gapMs ?? 0)).toBe(Date.parse(chain?.until ?? "") - Date.parse(chain?.from ?? ""));

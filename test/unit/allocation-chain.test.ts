@@ -1,9 +1,10 @@
 /** One allocation's chain while the sidecar samples, is killed at any point, and starts again: one chain, gaps told, no event twice. */
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { openStatement } from "../../src/beacon/envelope.js";
+import { BEACON, openStatement, seal } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { checkChain } from "../../src/beacon/proof-chain.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
@@ -11,7 +12,7 @@ import type { AllocationRun } from "../../src/sidecar/nomad-runs.js";
 import { AllocationChain, KEPT_SEGMENTS, type Signing } from "../../src/sidecar/proofs/allocation-chain.js";
 import { ProofFolder } from "../../src/sidecar/state/proof-folder.js";
 import { STARTED_MS, SUBJECT } from "../harness/proofs.js";
-import { identity } from "../harness/records.js";
+import { beacon, identity } from "../harness/records.js";
 
 const SAMPLE_MS = 1_000;
 const keys = new KeyAdmission();
@@ -25,7 +26,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-const signing = (epoch = 1): Signing => ({ node: "node-1", datacenter: "dc1", epoch, beaconHash: "22".repeat(32), identity: identity(1), keys });
+const signing = (epoch = 1): Signing => ({ node: "node-1", datacenter: "dc1", epoch, beacon: { hash: "22".repeat(32), sealed: Buffer.alloc(171) }, identity: identity(1), keys });
 const started = { type: "Started", atNs: STARTED_MS * 1e6 };
 function run(changes: Partial<AllocationRun> = {}, events = [started]): AllocationRun {
   return {
@@ -57,6 +58,27 @@ test("from start to exit: samples, a restart, the exit code", () => {
     { task: "web", type: "Started", atMs: STARTED_MS }, { task: "web", type: "Restarting", atMs: STARTED_MS + 2_000 }, { task: "web", type: "Terminated", atMs: STARTED_MS + 3_500, exitCode: 3 },
   ]);
   expect(segments().at(-1)?.record.ended).toBe("failed");
+});
+
+test("the beacons that the kept segments name, and the decision, are beside them on the disk, across a restart and a rotation of beacons", () => {
+  const sealedBeacon = (sequence: number) => {
+    const sealed = seal(BEACON, beacon({ sequence }), identity(1));
+    return { hash: createHash("sha256").update(sealed).digest("hex"), sealed };
+  };
+  const by = (sequence: number): Signing => ({ ...signing(), beacon: sealedBeacon(sequence) });
+  const chain = onDisk();
+  expect(chain.hasDecision).toBe(false);
+  chain.takeDecision(Buffer.from("a decision"));
+  chain.see(run(), {}, STARTED_MS + 1_000, by(1));
+  chain.see(run({}, [started, { type: "Signaling", atNs: started.atNs + 1e9 }]), {}, STARTED_MS + 2_000, by(1));
+  const again = onDisk();
+  expect(again.hasDecision).toBe(true);
+  again.see(run(), {}, STARTED_MS + 3_000, by(2));
+  again.flush(STARTED_MS + 3_000, by(2));
+  const kept = folder.read(SUBJECT.allocation);
+  expect(kept?.decision).toEqual(Buffer.from("a decision"));
+  expect(kept?.beacons).toEqual([1, 2].map((sequence) => Buffer.from(sealedBeacon(sequence).sealed)));
+  expect(segments().map(({ record }) => record.beaconHash)).toEqual([1, 1, 2].map((sequence) => sealedBeacon(sequence).hash));
 });
 
 test("while Nomad gives no sample, and while the sidecar does not run, there are gaps, each with its reason", () => {
@@ -129,9 +151,9 @@ test("a chain that was changed on the disk, or is another key's, is not gone on 
   chain.see(run(), {}, STARTED_MS + 1_000, signing());
   chain.see(run({}, [started, { type: "Signaling", atNs: started.atNs + 1e9 }]), {}, STARTED_MS + 2_000, signing());
   const kept = folder.read(SUBJECT.allocation);
-  folder.write(SUBJECT.allocation, { segments: (kept?.segments ?? []).slice(1), eventsUntilNs: {} });
+  folder.write(SUBJECT.allocation, { segments: (kept?.segments ?? []).slice(1), beacons: [], eventsUntilNs: {} });
   expect(onDisk).toThrow("segment 1 of 1: begins with segment 1");
-  folder.write(SUBJECT.allocation, { segments: kept?.segments ?? [], eventsUntilNs: {} });
+  folder.write(SUBJECT.allocation, { segments: kept?.segments ?? [], beacons: [], eventsUntilNs: {} });
   expect(() => new AllocationChain(SAMPLE_MS, kept, { keys, isOwnKey: () => false }, () => {})).toThrow("not this node's");
   writeFileSync(join(dir, "proofs", `${SUBJECT.allocation}.json`), '{"v":1,"segm');
   expect(onDisk).toThrow("is not a chain of proofs");

@@ -1,17 +1,24 @@
 /** The file of `proof export`: verified with a pinned key alone; whatever is changed in it is named, with its position. */
+import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { seal, type Signed } from "../../src/beacon/envelope.js";
+import { BEACON, seal, type Signed } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
 import { type ProofFile, type ProofFileVerdict, proofFileText, verifyProofFile } from "../../src/beacon/proof-file.js";
 import type { ProofSegment } from "../../src/beacon/proof-record.js";
+import { verifiedDocument, verifiedText } from "../../src/commands/views/proofs.js";
+import { decide } from "../../src/policy/decide.js";
+import { sealDecision } from "../../src/policy/decision-document.js";
+import { decisionOpener } from "../../src/policy/proved-decision.js";
 import { sealRotation } from "../../src/beacon/rotation.js";
 import { base64, chainOf, fileOf, rootOver, segmentAfter } from "../harness/proofs.js";
-import { identity, NOW_MS } from "../harness/records.js";
+import { evaluator } from "../harness/candidates.js";
+import { fullView } from "../harness/node-views.js";
+import { beacon, identity, NOW_MS } from "../harness/records.js";
 
 const keys = new KeyAdmission();
 const hex = (which: number): string => Buffer.from(identity(which).publicKey).toString("hex");
-const verify = (file: ProofFile, ...trusted: number[]): ProofFileVerdict => verifyProofFile(proofFileText(file), new Set((trusted.length === 0 ? [1] : trusted).map(hex)), keys);
+const verify = (file: ProofFile, ...trusted: number[]): ProofFileVerdict => verifyProofFile(proofFileText(file), new Set((trusted.length === 0 ? [1] : trusted).map(hex)), keys, decisionOpener(keys));
 
 const chain = chainOf(4);
 const newest = chain[3] as Signed<ProofSegment>;
@@ -65,12 +72,12 @@ test("any byte changed, anywhere in the file", () => {
   fc.assert(fc.property(fc.nat(text.length - 1), fc.integer({ min: 1, max: 255 }), (at, by) => {
     const changed = Buffer.from(text);
     changed[at] = (changed[at] ?? 0) ^ by;
-    return !verifyProofFile(changed.toString("latin1"), new Set([hex(1)]), keys).ok;
+    return !verifyProofFile(changed.toString("latin1"), new Set([hex(1)]), keys, decisionOpener(keys)).ok;
   }), { numRuns: 1_000 });
 });
 
 test.each(["", "{}", "null", "[]", '{"v":1,"chains":[],"rotations":[]}', '{"v":1,"chains":[null],"rotations":[]}', '{"v":1,"chains":[{"segments":[]}],"rotations":[]}'])("%s is no proof, and nothing throws", (text) => {
-  expect(verifyProofFile(text, new Set([hex(1)]), keys)).toMatchObject({ ok: false });
+  expect(verifyProofFile(text, new Set([hex(1)]), keys, decisionOpener(keys))).toMatchObject({ ok: false });
 });
 
 test("two chains stand in the order of their allocations", () => {
@@ -104,5 +111,76 @@ describe("a key that was rotated at epoch 5", () => {
 
   test("a rotation with one seal changed is named", () => {
     expect(verify({ ...rotated, rotations: [[base64(byNew), base64(byNew)]] })).toMatchObject({ ok: false, step: "rotations", position: 1 });
+  });
+});
+
+describe("with the beacons and the decision that the chain names", () => {
+  const beacons = [1, 2].map((sequence) => seal(BEACON, beacon({ node: "node-1", sequence, priceMicroUsdPerGb: 10_000 * sequence }), identity(1)));
+  const hashes = beacons.map((sealed) => createHash("sha256").update(sealed).digest("hex"));
+  let full: ProofFile;
+  let decisionId: string;
+  let sealedDecision: (by: { node: string; key: number }) => Promise<{ id: string; sealed: Uint8Array }>;
+
+  beforeAll(async () => {
+    sealedDecision = async ({ node, key }) => {
+      const made = sealDecision(await decide({ nodes: [fullView({ name: node, key })], policies: { spawn: evaluator({ name: "near" }) }, nowMs: NOW_MS }), { node: "node-2", datacenter: "dc1" }, identity(2), keys);
+      return { id: made.id, sealed: made.signed.sealed };
+    };
+    const { id, sealed } = await sealedDecision({ node: "node-1", key: 1 });
+    decisionId = id;
+    const first = segmentAfter(undefined, { beaconHash: hashes[0] as string, decisionId });
+    const second = segmentAfter(first, { beaconHash: hashes[0] as string, decisionId });
+    const third = segmentAfter(second, { beaconHash: hashes[1] as string, decisionId, ended: "complete" });
+    const [plain] = fileOf([first, second, third]).chains as [ProofFile["chains"][0]];
+    full = { v: 1, chains: [{ ...plain, beacons: beacons.map(base64), decision: base64(sealed), root: rootOver(third) }], rotations: [] };
+  });
+  const changed = (change: Partial<ProofFile["chains"][0]>): ProofFile => ({ ...full, chains: [{ ...(full.chains[0] as ProofFile["chains"][0]), ...change }] });
+
+  test("it says what the node said of itself, who decided, by which policy, and where the node stood", () => {
+    expect(verify(full)).toMatchObject({
+      ok: true,
+      chains: [{
+        beacons: [{ sequence: 1, priceMicroUsdPerGb: 10_000 }, { sequence: 2, priceMicroUsdPerGb: 20_000 }],
+        decision: { id: decisionId, deciderKey: hex(2), decider: { node: "node-2" }, place: 1, candidates: 1, policies: [{ role: "spawn", name: "near", sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string }] },
+      }],
+    });
+    const { chains: [chainSaid] } = verifiedDocument(verify(full), new Set([hex(1)]));
+    expect(chainSaid).toMatchObject({ decision: { trusted: false }, beacons: { count: 2, latest: { sequence: 2, priceMicroUsdPerGb: 20_000 } } });
+    expect(verifiedDocument(verify(full, 1, 2), new Set([hex(1), hex(2)])).chains).toMatchObject([{ decision: { trusted: true } }]);
+    expect(verifiedText(verifiedDocument(verify(whole), new Set([hex(1)])))).toMatch(/beacon +sha256 [0-9a-f]{64}, not in the file\n +decision +\S+, not in the file/);
+    expect(verifiedText(verifiedDocument(verify(full), new Set([hex(1)])))).toMatch(/decided by node-2, key [0-9a-f]{64}, which is none of the given keys\n +policy +spawn near, sha256 /);
+  });
+
+  test("any byte changed, anywhere in the file", () => {
+    const text = Buffer.from(proofFileText(full));
+    fc.assert(fc.property(fc.nat(text.length - 1), fc.integer({ min: 1, max: 255 }), (at, by) => {
+      const other = Buffer.from(text);
+      other[at] = (other[at] ?? 0) ^ by;
+      return !verifyProofFile(other.toString("latin1"), new Set([hex(1)]), keys, decisionOpener(keys)).ok;
+    }), { numRuns: 1_000 });
+  });
+
+  test.each<[string, () => string[], number]>([
+    ["one missing", () => beacons.slice(0, 1).map(base64), 2],
+    ["one too many", () => [...beacons, seal(BEACON, beacon({ node: "node-1", sequence: 3 }), identity(1))].map(base64), 3],
+    ["reordered", () => [...beacons].reverse().map(base64), 1],
+    ["another of the node's", () => [beacons[0] as Uint8Array, seal(BEACON, beacon({ node: "node-1", sequence: 9 }), identity(1))].map(base64), 2],
+    ["no beacon at all", () => [base64(Buffer.from("x")), base64(beacons[1] as Uint8Array)], 1],
+  ])("beacons: %s", (_, make, position) => {
+    expect(verify(changed({ beacons: make() }))).toMatchObject({ ok: false, step: "beacon", chain: 1, position });
+  });
+
+  test("a stranger's beacon is none, though the node named it", () => {
+    const stranger = seal(BEACON, beacon({ node: "node-1" }), identity(3));
+    const only = segmentAfter(undefined, { beaconHash: createHash("sha256").update(stranger).digest("hex") });
+    expect(verify({ v: 1, chains: [{ ...(fileOf([only]).chains[0] as ProofFile["chains"][0]), beacons: [base64(stranger)] }], rotations: [] })).toMatchObject({ ok: false, step: "beacon", position: 1 });
+  });
+
+  test("decisions: another one, one in which the node is no candidate, and none at all", async () => {
+    const other = await sealedDecision({ node: "node-7", key: 7 });
+    expect(verify(changed({ decision: base64(other.sealed) }))).toMatchObject({ ok: false, step: "decision", detail: expect.stringContaining("node-1 is no candidate") });
+    expect(verify(changed({ decision: base64(Buffer.from("x")) }))).toMatchObject({ ok: false, step: "decision" });
+    const mine = await sealedDecision({ node: "node-1", key: 4 });
+    expect(verify(changed({ decision: base64(mine.sealed) }))).toMatchObject({ ok: false, step: "decision", detail: expect.stringContaining(`the chain names ${decisionId}`) });
   });
 });

@@ -8,7 +8,7 @@ import { StateCommand } from "../reading/state-command.js";
 export default class ProofExport extends StateCommand {
   static override summary = "Write the proofs of a workload that ran on this node to a file, for `proof verify` anywhere.";
   static override description =
-    "The file has the chain of each of its allocations as it was signed, the rotations of the node's key, and where the chain stands " +
+    "The file has the chain of each of its allocations as it was signed, the beacons and the decision that it names, the rotations of the node's key, and where the chain stands " +
     "under the node's published root. It holds no secret: of the job, only a hash.\n\nExit codes: 0; 1 error; 2 bad usage.";
   static override examples = ["<%= config.bin %> <%= command.id %> ibrl-0123456789abcdef0123 -o proof.json"];
   static override enableJsonFlag = false; // what it writes is JSON

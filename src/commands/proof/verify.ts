@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { Args, Flags } from "@oclif/core";
 import { KeyAdmission } from "../../beacon/keys.js";
 import { verifyProofFile } from "../../beacon/proof-file.js";
+import { decisionOpener } from "../../policy/proved-decision.js";
 import { EXIT } from "../reading/failure.js";
 import { PlainCommand } from "../reading/plain-command.js";
 import { readTrustedKeys } from "../reading/trusted-keys.js";
@@ -21,8 +22,9 @@ export default class ProofVerify extends PlainCommand {
 
   async run(): Promise<VerifiedDocument> {
     const { args, flags } = await this.parse(ProofVerify);
-    const verdict = verifyProofFile(await readFile(args.file, "utf8"), readTrustedKeys(flags.trust), new KeyAdmission());
-    const document = verifiedDocument(verdict);
+    const [keys, trusted] = [new KeyAdmission(), readTrustedKeys(flags.trust)];
+    const verdict = verifyProofFile(await readFile(args.file, "utf8"), trusted, keys, decisionOpener(keys));
+    const document = verifiedDocument(verdict, trusted);
     this.log(verifiedText(document));
     if (!verdict.ok) process.exitCode = EXIT.verification;
     return document;

@@ -10,6 +10,8 @@ import { ProofFolder, readOwnRotations } from "./state-folder.js";
 export interface KeptProof {
   allocation: string;
   segments: readonly Uint8Array[];
+  beacons: readonly Uint8Array[];
+  decision?: Uint8Array;
   newest: Signed<ProofSegment>;
 }
 
@@ -28,12 +30,12 @@ export class ProofError extends Error {
 export function keptProofs(stateDir: string, keys: KeyAdmission): KeptProof[] {
   const folder = new ProofFolder(stateDir);
   return folder.list().flatMap(({ allocation }) => {
-    const segments = folder.read(allocation)?.segments ?? [];
+    const { segments = [], beacons = [], decision } = folder.read(allocation) ?? {};
     const last = segments.at(-1);
     if (last === undefined) return [];
     const opened = openStatement(PROOF, last, keys);
     if (!opened.ok) throw new ProofError("damaged-proof", `the newest segment of allocation ${allocation} does not verify: ${opened.reason}: ${opened.detail}`);
-    return [{ allocation, segments, newest: opened.signed }];
+    return [{ allocation, segments, beacons, newest: opened.signed, ...(decision === undefined ? {} : { decision }) }];
   });
 }
 
@@ -47,13 +49,22 @@ export function exportProofs(stateDir: string, workload: string, keys: KeyAdmiss
   if (byJob.length === 0 && found.length > 1) throw new ProofError("ambiguous", `${workload} is the beginning of ${String(found.length)} allocation IDs`);
   const file: ProofFile = {
     v: 1,
-    chains: found.map(({ segments }) => {
+    chains: found.map(({ segments, beacons, decision }) => {
       const place = root === null ? undefined : placeUnder(root, segments, keys);
-      return { segments: segments.map(base64), ...(place === undefined ? {} : { root: place }) };
+      const named = beaconsNamed(segments, keys);
+      const told = beacons.length === named.size ? { beacons: beacons.map(base64) } : {};
+      return { segments: segments.map(base64), ...told, ...(decision === undefined ? {} : { decision: base64(decision) }), ...(place === undefined ? {} : { root: place }) };
     }),
     rotations: readOwnRotations(stateDir, keys).map(({ sealed }) => [base64(sealed.byOld), base64(sealed.byNew)]),
   };
   return { file, found };
+}
+
+function beaconsNamed(segments: readonly Uint8Array[], keys: KeyAdmission): Set<string> {
+  return new Set(segments.flatMap((sealed) => {
+    const opened = openStatement(PROOF, sealed, keys);
+    return opened.ok ? [opened.signed.record.beaconHash] : [];
+  }));
 }
 
 /** The newest of the segments that stands under the root. */

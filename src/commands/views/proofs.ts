@@ -49,20 +49,24 @@ export function proofListText({ proofs }: ProofListDocument): string {
     .join("\n");
 }
 
-export function verifiedDocument(verdict: ProofFileVerdict): VerifiedDocument {
-  if (verdict.ok) return { schemaVersion: 1, verified: true, broken: null, chains: verdict.chains.map(chainDocument), notProved: NOT_PROVED };
+/** `trusted`: hex of the keys that were given. */
+export function verifiedDocument(verdict: ProofFileVerdict, trusted: ReadonlySet<string>): VerifiedDocument {
+  if (verdict.ok) return { schemaVersion: 1, verified: true, broken: null, chains: verdict.chains.map((chain) => chainDocument(chain, trusted)), notProved: NOT_PROVED };
   const { step, chain = null, position = null, detail } = verdict;
   return { schemaVersion: 1, verified: false, broken: { step, chain, entry: position, detail }, chains: [], notProved: NOT_PROVED };
 }
 
-function chainDocument({ last: { record }, segments, signers, verdict, root, events, spans }: VerifiedChain) {
+function chainDocument({ last: { record }, segments, signers, verdict, root, events, spans, beacons, decision }: VerifiedChain, trusted: ReadonlySet<string>) {
+  const latest = beacons?.at(-1);
   const { totals, startedMs, endedMs, prunedSegments, gaps } = verdict;
   return {
     node: record.node, datacenter: record.datacenter,
     allocation: record.allocation, job: record.job, namespace: record.namespace, taskGroup: record.taskGroup,
     jobVersion: record.jobVersion, jobSha256: record.jobHash, driver: record.driver,
     decisionId: record.decisionId ?? null,
+    decision: decision === undefined ? null : { ...decision, decidedAt: iso(decision.decidedAtMs), trusted: trusted.has(decision.deciderKey) || signers.includes(decision.deciderKey) },
     beaconSha256: record.beaconHash,
+    beacons: beacons === undefined || latest === undefined ? null : { count: beacons.length, latest: { epoch: latest.epoch, sequence: latest.sequence, issuedAt: iso(latest.issuedAtMs), latencyUs: latest.latency?.us ?? null, priceMicroUsdPerGb: latest.priceMicroUsdPerGb ?? null } },
     segments, prunedSegments, signers,
     from: iso(startedMs), until: iso(endedMs),
     ended: record.ended === "" ? null : record.ended,
@@ -90,7 +94,8 @@ function chainLines(chain: VerifiedDocument["chains"][number]): string[] {
     `Allocation ${printable(chain.allocation)} of ${printable(chain.job)}/${printable(chain.taskGroup)}: verified`,
     `  node       ${printable(chain.node)} in ${printable(chain.datacenter)}, by its key ${chain.signers.join(", then ")}`,
     `  job        version ${String(chain.jobVersion)}, sha256 ${chain.jobSha256}, driver ${printable(chain.driver)}`,
-    `  decision   ${chain.decisionId === null ? "none of IBRL's" : printable(chain.decisionId)}`,
+    `  beacon     ${beaconLine(chain)}`,
+    ...decisionLines(chain),
     `  time       ${chain.from} to ${chain.until}: ${chain.ended === null ? "had not ended" : printable(chain.ended)}, ${counted(chain.restarts, "restart")}`,
     `  watched    ${seconds(chain.watchedMs)} s; not watched ${seconds(chain.gapMs)} s${chain.gaps.map(({ reason, ms }) => `, ${printable(reason)} ${seconds(ms)} s`).join("")}`,
     `  memory     ${chain.memory.maxBytes === null ? UNTOLD : `at most ${String(chain.memory.maxBytes)} bytes in ${counted(chain.memory.samples, "sample")}`}`,
@@ -99,6 +104,23 @@ function chainLines(chain: VerifiedDocument["chains"][number]): string[] {
       `  event      ${at}  ${printable(task)}  ${printable(type)}${exitCode === null ? "" : `, exit code ${String(exitCode)}`}${signal === null ? "" : `, signal ${String(signal)}`}`),
     `  entries    ${String(chain.segments)}, unbroken${chain.prunedSegments === 0 ? "" : `; ${String(chain.prunedSegments)} before them were pruned by the node`}`,
     `  root       ${root === null ? "none in the file: the node had published none with this chain" : `${root.sha256} over ${counted(root.chains, "chain")}, ${root.issuedAt}, holds entry ${String(root.entry)}`}`,
+  ];
+}
+
+function beaconLine({ beacons, beaconSha256 }: VerifiedDocument["chains"][number]): string {
+  if (beacons === null) return `sha256 ${beaconSha256}, not in the file`;
+  const { sequence, epoch, latencyUs, priceMicroUsdPerGb: price } = beacons.latest;
+  return `${counted(beacons.count, "record")} of the node, the last of epoch ${String(epoch)}, sequence ${String(sequence)}: ${latencyUs === null ? "latency unmeasured" : `${(latencyUs / 1_000).toFixed(2)} ms`}, ${price === null ? "price unknown" : `$${(price / 1e6).toFixed(4)}/GB`}`;
+}
+
+function decisionLines({ decision, decisionId }: VerifiedDocument["chains"][number]): string[] {
+  if (decisionId === null) return ["  decision   none of IBRL's"];
+  if (decision === null) return [`  decision   ${printable(decisionId)}, not in the file`];
+  const { id, decidedAt, decider, deciderKey, place, candidates, policies, trusted } = decision;
+  return [
+    `  decision   ${id}, ${decidedAt}: the node was ${String(place)} of ${counted(candidates, "candidate")}`,
+    `  decided by ${printable(decider.node)}, key ${deciderKey}${trusted ? "" : ", which is none of the given keys"}`,
+    ...policies.map(({ role, name, sha256 }) => `  policy     ${role} ${printable(name)}, sha256 ${sha256}`),
   ];
 }
 

@@ -10,6 +10,7 @@ import { registryHash } from "../../beacon/registry-hash.js";
 import { decide } from "../../policy/decide.js";
 import { sealDecision, type SealedDecision } from "../../policy/decision-document.js";
 import { openPolicy } from "../../policy/open-policy.js";
+import { decisionOpener } from "../../policy/proved-decision.js";
 import { problemText } from "../../policy/wording.js";
 
 /** Who decided, in the record: the key beside it is the network's. */
@@ -49,6 +50,6 @@ export class NetworkDesk {
   /** Never throws on any bytes. */
   verify(file: Uint8Array): { verdict: ProofFileVerdict; registryHash: string } {
     const { trusted, keys, views } = this.deps;
-    return { verdict: verifyProofFile(Buffer.from(file).toString("utf8"), trusted, keys), registryHash: registryHash(views()) };
+    return { verdict: verifyProofFile(Buffer.from(file).toString("utf8"), trusted, keys, decisionOpener(keys)), registryHash: registryHash(views()) };
   }
 }

@@ -2,7 +2,7 @@
  * One allocation's chain while the sidecar runs: samples and events come in, segments go out. What is not sealed yet is in
  * memory only; after a kill the chain goes on from its last segment, and the time in between is a gap in it.
  */
-import type { KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { openStatement, seal, type Signed } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { checkChain, nextSegment } from "../../beacon/proof-chain.js";
@@ -25,19 +25,28 @@ export interface Signing {
   node: string;
   datacenter: string;
   epoch: number;
-  beaconHash: string;
+  /** The node's own, as it stands. */
+  beacon: { hash: string; sealed: Uint8Array };
   identity: { publicKey: Uint8Array; privateKey: KeyObject };
   keys: KeyAdmission;
 }
 
 export interface Kept {
   segments: readonly Uint8Array[];
+  /** That the segments name, in the order of their first naming; fewer where an earlier version kept none. */
+  beacons: readonly Uint8Array[];
+  /** Sealed; absent where none placed it, or it could not be read yet. */
+  decision?: Uint8Array;
   eventsUntilNs: Readonly<Record<string, number>>;
 }
 
 export class AllocationChain {
   #segments: readonly Uint8Array[] = [];
   #last: Signed<ProofSegment> | undefined;
+  /** Of each segment, what it names. */
+  #named: readonly string[] = [];
+  #beacons: ReadonlyMap<string, Uint8Array> = new Map();
+  #decision: Uint8Array | undefined;
   #eventsUntilNs: Readonly<Record<string, number>> = {};
   #spans: ProofSpan[] = [];
   #run: AllocationRun | undefined;
@@ -59,6 +68,9 @@ export class AllocationChain {
     const verdict = checkChain(opened);
     if (!verdict.ok) throw new Error(`segment ${String(verdict.position)} of ${String(opened.length)}: ${verdict.detail}`);
     [this.#segments, this.#last, this.#eventsUntilNs] = [kept.segments, opened.at(-1), kept.eventsUntilNs];
+    this.#named = opened.map(({ record }) => record.beaconHash);
+    this.#beacons = new Map(kept.beacons.map((sealed) => [sha256(sealed), sealed]));
+    this.#decision = kept.decision;
   }
 
   get ended(): boolean {
@@ -66,6 +78,15 @@ export class AllocationChain {
   }
   get newest(): Signed<ProofSegment> | undefined {
     return this.#last;
+  }
+
+  get hasDecision(): boolean {
+    return this.#decision !== undefined;
+  }
+
+  /** On the disk with the next segment. */
+  takeDecision(sealed: Uint8Array): void {
+    this.#decision = sealed;
   }
 
   /** `usage`: absent where Nomad gave none. Seals where something is to be told, and then throws what `write` throws. */
@@ -97,7 +118,7 @@ export class AllocationChain {
     this.#spans.push(late ? { endMs: untilMs, gap: watched ? NO_ANSWER : NOT_WATCHED } : { endMs: untilMs, ...usage });
   }
 
-  #seal(run: AllocationRun, nowMs: number, { node, datacenter, epoch, beaconHash, identity, keys }: Signing): void {
+  #seal(run: AllocationRun, nowMs: number, { node, datacenter, epoch, beacon, identity, keys }: Signing): void {
     const before = this.#last?.record;
     const ended = ENDED.has(run.clientStatus) ? run.clientStatus : "";
     const segment = nextSegment(
@@ -110,7 +131,7 @@ export class AllocationChain {
       },
       this.#last, startOf(run),
       {
-        epoch, issuedAtMs: nowMs, beaconHash, ended,
+        epoch, issuedAtMs: nowMs, beaconHash: beacon.hash, ended,
         spans: this.#spans,
         events: this.#newEvents(run),
         restarts: Math.max(before?.totals.restarts ?? 0, run.tasks.reduce((sum, { restarts }) => sum + restarts, 0)),
@@ -120,9 +141,20 @@ export class AllocationChain {
     const opened = openStatement(PROOF, seal(PROOF, segment, identity), keys);
     if (!opened.ok) throw new Error(`a proof that this node sealed does not open: ${opened.reason}: ${opened.detail}`);
     const segments = [...this.#segments, opened.signed.sealed];
-    const kept: Kept = { segments: segments.slice(segments.length - (segment.index + 1 - segment.keptFrom)), eventsUntilNs: this.#untilNs(run) };
+    const keeps = segment.index + 1 - segment.keptFrom;
+    const named = [...this.#named, beacon.hash].slice(-keeps);
+    const known = new Map([...this.#beacons, [beacon.hash, beacon.sealed]]);
+    const beacons = new Map([...new Set(named)].flatMap((hash) => {
+      const sealed = known.get(hash);
+      return sealed === undefined ? [] : [[hash, sealed] as const];
+    }));
+    const kept: Kept = {
+      segments: segments.slice(-keeps), beacons: [...beacons.values()], eventsUntilNs: this.#untilNs(run),
+      ...(this.#decision === undefined ? {} : { decision: this.#decision }),
+    };
     this.write(kept);
     [this.#segments, this.#eventsUntilNs, this.#last, this.#spans] = [ended === "" ? kept.segments : [], kept.eventsUntilNs, opened.signed, []];
+    [this.#named, this.#beacons] = [named, beacons];
   }
 
   #newEvents(run: AllocationRun): ProofEvent[] {
@@ -137,6 +169,10 @@ export class AllocationChain {
     const latest = run.tasks.map(({ name, events }) => [name, Math.max(this.#eventsUntilNs[name] ?? 0, ...events.map(({ atNs }) => atNs))] as const);
     return { ...this.#eventsUntilNs, ...Object.fromEntries(latest) };
   }
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** The first task's start, as far as Nomad remembers it. */

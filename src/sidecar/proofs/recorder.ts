@@ -19,6 +19,8 @@ export interface RecorderDeps {
   nomadNode: (consulNode: string, signal: AbortSignal) => Promise<string | undefined>;
   /** Undefined while this node has no name in a cluster, or another process speaks by its key. */
   signing: () => Signing | undefined;
+  /** Sealed; undefined where it is not there any more. */
+  decision: (id: string, signal: AbortSignal) => Promise<Uint8Array | undefined>;
   trust: { keys: KeyAdmission; isOwnKey: (hex: string) => boolean };
   folder: {
     list(): { allocation: string; changedAtMs: number }[];
@@ -75,6 +77,10 @@ export class ProofRecorder {
     if (chain === undefined || chain.ended) return;
     // Without a figure the time is not covered: the next sample, or the end, tells how long nobody looked.
     const usage = run.clientStatus === "running" ? await this.deps.runs.usage(run.id, { signal }).catch(() => undefined) : undefined;
+    if (run.decisionId !== undefined && !chain.hasDecision) {
+      const decision = await this.deps.decision(run.decisionId, signal).catch(() => undefined); // without Consul: at the next look
+      if (decision !== undefined) chain.takeDecision(decision);
+    }
     const signing = this.deps.signing(); // the key may have changed meanwhile
     if (signing !== undefined && !signal.aborted) this.#change(run.id, chain, () => chain.see(run, usage, this.deps.clock.nowMs(), signing));
   }

@@ -15,6 +15,10 @@ const CHAIN_FILE = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json$/;
 export interface KeptChain {
   /** As they were signed, oldest first. */
   segments: readonly Uint8Array[];
+  /** Sealed beacons that they name, in the order of their first naming; none of what an earlier version recorded. */
+  beacons: readonly Uint8Array[];
+  /** The sealed decision that placed the job. */
+  decision?: Uint8Array;
   /** By task: the last event of Nomad's that is in the chain. */
   eventsUntilNs: Readonly<Record<string, number>>;
 }
@@ -55,9 +59,10 @@ export class ProofFolder {
     const content = readPrivate(path);
     if (content === null) return null;
     try {
-      const { v, segments, eventsUntilNs } = JSON.parse(content) as { v?: unknown; segments?: unknown; eventsUntilNs?: unknown };
-      if (v === 1 && Array.isArray(segments) && typeof eventsUntilNs === "object" && eventsUntilNs !== null) {
-        return { segments: segments.map((sealed: string) => Buffer.from(sealed, "base64")), eventsUntilNs: eventsUntilNs as Record<string, number> };
+      const { v, segments, beacons = [], decision, eventsUntilNs } = JSON.parse(content) as { v?: unknown; segments?: unknown; beacons?: unknown; decision?: unknown; eventsUntilNs?: unknown };
+      if (v === 1 && Array.isArray(segments) && Array.isArray(beacons) && typeof eventsUntilNs === "object" && eventsUntilNs !== null) {
+        const bytes = (sealed: string) => Buffer.from(sealed, "base64");
+        return { segments: segments.map(bytes), beacons: beacons.map(bytes), ...(typeof decision === "string" ? { decision: bytes(decision) } : {}), eventsUntilNs: eventsUntilNs as Record<string, number> };
       }
     } catch {
       // named below
@@ -78,10 +83,10 @@ export class ProofFolder {
   }
 
   /** On the disk when it returns. Throws StateError. */
-  write(allocation: string, { segments, eventsUntilNs }: KeptChain): void {
+  write(allocation: string, { segments, beacons, decision, eventsUntilNs }: KeptChain): void {
     const path = this.#file(allocation);
     makeStateFolder(this.#path);
-    writeAtomically(path, `${JSON.stringify({ v: 1, segments: segments.map(base64), eventsUntilNs })}\n`);
+    writeAtomically(path, `${JSON.stringify({ v: 1, segments: segments.map(base64), beacons: beacons.map(base64), ...(decision === undefined ? {} : { decision: base64(decision) }), eventsUntilNs })}\n`);
   }
 
   remove(allocation: string): void {
