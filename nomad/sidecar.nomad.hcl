@@ -87,6 +87,12 @@ variable "settings_file" {
   default     = ""
 }
 
+variable "count_traffic" {
+  description = "Have the bytes of each allocation counted (docs/usage.md): the task is given CAP_NET_ADMIN, which each client has to allow."
+  type        = bool
+  default     = false
+}
+
 variable "stagger" {
   description = "Between one host's update and the next's. Longer than a sidecar takes to start, so that one is always there."
   type        = string
@@ -189,6 +195,7 @@ job "hypercore-ibrl" {
       config {
         command  = var.node_program
         cap_drop = ["all"]
+        cap_add  = var.count_traffic ? ["net_admin"] : []
         args = concat(
           [var.hypercore, "sidecar"],
           var.settings_file == "" ? [] : ["--config", "${local.config}/${var.settings_file}"],
@@ -201,6 +208,7 @@ job "hypercore-ibrl" {
         IBRL_GRPC_BIND_ADDR    = "${var.bind_address}:${var.grpc_port}"
         IBRL_HTTP_BIND_ADDR    = "${var.bind_address}:${var.http_port}"
         IBRL_LOG_FORMAT        = "json"
+        IBRL_TRAFFIC_METER     = var.count_traffic ? "nft" : "off"
         CONSUL_HTTP_ADDR       = var.consul_http_addr
         CONSUL_HTTP_TOKEN_FILE = var.consul_token_file == "" ? "" : "${local.config}/${var.consul_token_file}"
         CONSUL_CACERT          = local.tls ? "${local.config}/ca.pem" : ""

@@ -16,6 +16,9 @@ key_prefix "ibrl/v1/" { policy = "list" }
 # Its own state.
 key_prefix "ibrl/v1/nodes/{{node}}/" { policy = "write" }
 
+# What it carried, a statement for each period.
+key_prefix "ibrl/v1/usage/{{datacenter}}/{{node}}/" { policy = "write" }
+
 # Its own pin, written once. Consul has no right to create only: the token may change it too (SECURITY.md).
 key "ibrl/v1/pins/{{datacenter}}/{{node}}" { policy = "write" }
 

@@ -35,6 +35,11 @@ export function stateKey(node: string): string {
 export function proofRootKey(node: string): string {
   return `${NODES_PREFIX}${node}/proofs`;
 }
+/** What nodes carried, a signed statement for each period. Not below the nodes, whose states are read all at once. */
+export const USAGE_PREFIX = `${KV_ROOT}/usage/`;
+export function usagePrefix(datacenter: string, node?: string): string {
+  return node === undefined ? `${USAGE_PREFIX}${datacenter}/` : `${USAGE_PREFIX}${datacenter}/${node}/`;
+}
 export function pinsPrefix(datacenter: string): string {
   return `${KV_ROOT}/pins/${datacenter}/`;
 }

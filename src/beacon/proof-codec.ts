@@ -4,7 +4,7 @@ import { integer, MAX_U32, name, optional, RecordError, text } from "./codec.js"
 import type { Purpose } from "./envelope.js";
 import { HASH_BYTES } from "./merkle.js";
 import { type ProofEvent, type ProofSegment, type ProofSpan } from "./proof-record.js";
-import type { ProofReference, ProofTotals } from "./record.js";
+import type { ProofReference, ProofTotals, Traffic } from "./record.js";
 
 const wire = ibrl.v1;
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -62,7 +62,7 @@ function encodeSegment(segment: ProofSegment): Uint8Array {
     from_ms: segment.fromMs,
     spans: segment.spans.map(writeSpan),
     events: segment.events.map(writeEvent),
-    totals: { watched_ms: totals.watchedMs, gap_ms: totals.gapMs, restarts: totals.restarts },
+    totals: writeTotals(totals),
     ended: segment.ended,
     kept_from: segment.keptFrom,
   };
@@ -99,15 +99,16 @@ function readSegment(m: ibrl.v1.ProofSegment.$Properties): ProofSegment {
   if ((m.previous ?? []).length > 0) segment.previousHash = hash("previous", m.previous);
   if ((segment.previousHash === undefined) !== (index === 0)) throw new RecordError("previous", "stands in every segment but the first");
   let atMs = segment.fromMs;
-  for (const { endMs } of segment.spans) {
+  for (const { endMs, traffic } of segment.spans) {
     if (endMs <= atMs) throw new RecordError("spans.end_ms", `${String(endMs)} is not after ${String(atMs)}`);
+    if ((traffic?.meteredMs ?? 0) > endMs - atMs) throw new RecordError("spans.metered_ms", "is more than the span");
     atMs = endMs;
   }
   return segment;
 }
 
 function writeSpan(span: ProofSpan): ibrl.v1.ProofSpan.$Properties {
-  const written: ibrl.v1.ProofSpan.$Properties = { end_ms: span.endMs, gap: span.gap ?? "" };
+  const written: ibrl.v1.ProofSpan.$Properties = { end_ms: span.endMs, gap: span.gap ?? "", ...writeTraffic(span.traffic) };
   if (span.cpuPpm !== undefined) written.cpu_ppm = span.cpuPpm;
   if (span.memoryBytes !== undefined) written.memory_bytes = span.memoryBytes;
   return written;
@@ -120,7 +121,25 @@ function readSpan(m: ibrl.v1.ProofSpan.$Properties): ProofSpan {
   known(span, "cpuPpm", optional("spans.cpu_ppm", m.cpu_ppm, MAX));
   known(span, "memoryBytes", optional("spans.memory_bytes", m.memory_bytes, MAX));
   if (gap !== "" && Object.keys(span).length > 2) throw new RecordError("spans.gap", "figures stand in a span at which nobody looked");
+  known(span, "traffic", readTraffic("spans", m));
   return span;
+}
+
+type TrafficMessage = Pick<ibrl.v1.ProofTotals.$Properties, "bytes_in" | "bytes_out" | "metered_ms">;
+
+function writeTraffic(traffic: Traffic | undefined): TrafficMessage {
+  return traffic === undefined ? {} : { bytes_in: traffic.bytesIn, bytes_out: traffic.bytesOut, metered_ms: traffic.meteredMs };
+}
+
+function readTraffic(field: string, m: TrafficMessage | null | undefined): Traffic | undefined {
+  const [bytesIn, bytesOut, meteredMs] = (["bytes_in", "bytes_out", "metered_ms"] as const).map((figure) => optional(`${field}.${figure}`, m?.[figure], MAX));
+  if (bytesIn === undefined && bytesOut === undefined && meteredMs === undefined) return undefined;
+  if (bytesIn === undefined || bytesOut === undefined || meteredMs === undefined) throw new RecordError(`${field}.metered_ms`, "stands with bytes_in and bytes_out, or none of them does");
+  return { bytesIn, bytesOut, meteredMs };
+}
+
+function writeTotals({ watchedMs, gapMs, restarts, traffic }: ProofTotals): ibrl.v1.ProofTotals.$Properties {
+  return { watched_ms: watchedMs, gap_ms: gapMs, restarts, ...writeTraffic(traffic) };
 }
 
 function writeEvent(event: ProofEvent): ibrl.v1.ProofEvent.$Properties {
@@ -140,7 +159,7 @@ function readEvent(m: ibrl.v1.ProofEvent.$Properties): ProofEvent {
 export function writeReference({ hash: of, signature, issuedAtMs, driver, totals, cpuPpm, memoryBytes }: ProofReference): ibrl.v1.ProofReference.$Properties {
   return {
     hash: bytes(of), signature: bytes(signature), issued_at_ms: issuedAtMs, driver,
-    totals: { watched_ms: totals.watchedMs, gap_ms: totals.gapMs, restarts: totals.restarts },
+    totals: writeTotals(totals),
     ...(cpuPpm === undefined ? {} : { cpu_ppm: cpuPpm }),
     ...(memoryBytes === undefined ? {} : { memory_bytes: memoryBytes }),
   };
@@ -161,11 +180,13 @@ export function readReference(m: ibrl.v1.ProofReference.$Properties): ProofRefer
 }
 
 function readTotals(m: ibrl.v1.ProofTotals.$Properties | null | undefined): ProofTotals {
-  return {
+  const totals: ProofTotals = {
     watchedMs: integer("totals.watched_ms", m?.watched_ms, MAX),
     gapMs: integer("totals.gap_ms", m?.gap_ms, MAX),
     restarts: integer("totals.restarts", m?.restarts, MAX_U32),
   };
+  known(totals, "traffic", readTraffic("totals", m));
+  return totals;
 }
 
 function readAggregate(m: ibrl.v1.ProofAggregate.$Properties): ProofAggregate {

@@ -98,9 +98,13 @@ export function verifyProofFile(text: string, trusted: ReadonlySet<string>, keys
   return { ok: true, chains };
 }
 
-interface Trust {
+export interface KeyTrust {
+  /** Hex of whole keys. */
   trusted: ReadonlySet<string>;
   rotations: readonly Rotation[];
+}
+
+interface Trust extends KeyTrust {
   keys: KeyAdmission;
   openDecision: DecisionOpener;
 }
@@ -177,7 +181,7 @@ function verifyRoot(root: RootPlace, opened: readonly Signed<ProofSegment>[], tr
 }
 
 /** A key speaks in its own epochs only: who holds a key that was given up cannot add to what came after it. */
-function keyFaultOf({ record, key }: Signed<{ node: string; datacenter: string; epoch: number }>, { trusted, rotations }: Trust): string | undefined {
+export function keyFaultOf({ record, key }: Signed<{ node: string; datacenter: string; epoch: number }>, { trusted, rotations }: KeyTrust): string | undefined {
   const own = rotations.filter(({ node, datacenter }) => node === record.node && datacenter === record.datacenter);
   for (const start of trusted) {
     const before = keysBefore(start, own);

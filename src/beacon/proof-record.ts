@@ -3,7 +3,7 @@
  * Not how they are made (src/sidecar/proofs) and not how a file of them is verified (proof-file.ts). What a segment
  * proves is that the node's key said so at the time; what it does not prove is in docs/proofs.md. Times are Unix milliseconds.
  */
-import type { ProofReference, ProofTotals } from "./record.js";
+import type { ProofReference, ProofTotals, Traffic } from "./record.js";
 
 /** From the end of the span before to `endMs`. */
 export interface ProofSpan {
@@ -13,6 +13,8 @@ export interface ProofSpan {
   /** At the span's end, over the allocation's tasks, in millionths of a core; absent where Nomad does not tell. */
   cpuPpm?: number;
   memoryBytes?: number;
+  /** Within the span; absent where nothing counted. A gap may have it: it is the kernel that counts. */
+  traffic?: Traffic;
 }
 
 /** A task's event in Nomad's words. */
@@ -75,13 +77,19 @@ export function endOf(segment: { fromMs: number; spans: readonly ProofSpan[] }):
 }
 
 /** `before` and a segment's own spans. */
-export function addSpans(before: Pick<ProofTotals, "watchedMs" | "gapMs">, segment: Pick<ProofSegment, "fromMs" | "spans">): { watchedMs: number; gapMs: number } {
-  let { watchedMs, gapMs } = before;
+export function addSpans(before: Omit<ProofTotals, "restarts">, segment: Pick<ProofSegment, "fromMs" | "spans">): Omit<ProofTotals, "restarts"> {
+  let { watchedMs, gapMs, traffic } = before;
   let atMs = segment.fromMs;
-  for (const { endMs, gap } of segment.spans) {
+  for (const { endMs, gap, traffic: carried } of segment.spans) {
     if (gap === undefined) watchedMs += endMs - atMs;
     else gapMs += endMs - atMs;
+    traffic = addTraffic(traffic, carried);
     atMs = endMs;
   }
-  return { watchedMs, gapMs };
+  return { watchedMs, gapMs, ...(traffic === undefined ? {} : { traffic }) };
+}
+
+export function addTraffic(a: Traffic | undefined, b: Traffic | undefined): Traffic | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return { bytesIn: a.bytesIn + b.bytesIn, bytesOut: a.bytesOut + b.bytesOut, meteredMs: a.meteredMs + b.meteredMs };
 }

@@ -41,6 +41,21 @@ export interface ProofTotals {
   gapMs: number;
   /** Nomad's count: it keeps no more than ten events of a task. */
   restarts: number;
+  /** Absent where nothing counted. */
+  traffic?: Traffic;
+}
+
+/** Bytes of IP packets to and from an allocation, headers included, and how long they were counted. */
+export interface Traffic {
+  bytesIn: number;
+  bytesOut: number;
+  meteredMs: number;
+}
+
+/** Where a workload is reached on an address of its node. */
+export interface Endpoint {
+  address: string;
+  port: number;
 }
 
 /** One Nomad allocation on the node. */
@@ -55,6 +70,8 @@ export interface Workload {
   source?: WorkloadSource;
   /** Of the chain that proves that it ran, the newest segment; absent before the first. */
   proof?: ProofReference;
+  /** Its host ports; absent where it has none. */
+  endpoints?: readonly Endpoint[];
 }
 
 /** Names one signed segment (proof-record.ts), and says of it what a reader without the chain can use. */

@@ -27,6 +27,7 @@ export function encodeState(state: NodeState): Uint8Array {
       created_at_ms: w.createdAtMs,
       ...(w.source === undefined ? {} : { source: writeSource(w.source) }),
       ...(w.proof === undefined ? {} : { proof: writeReference(w.proof) }),
+      endpoints: (w.endpoints ?? []).map(({ address, port }) => ({ address, port })),
     }));
   }
   if (state.probe !== undefined) {
@@ -104,7 +105,14 @@ function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
     createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
     ...source,
     ...(w.proof === null || w.proof === undefined ? {} : { proof: readReference(w.proof) }),
+    ...readEndpoints(w.endpoints ?? []),
   };
+}
+
+function readEndpoints(listed: readonly ibrl.v1.Endpoint.$Properties[]): Pick<Workload, "endpoints"> {
+  if (listed.length > MAX_PORTS) throw new RecordError("workloads.endpoints", `more than ${String(MAX_PORTS)}`);
+  if (listed.length === 0) return {};
+  return { endpoints: listed.map(({ address, port }) => ({ address: text("workloads.endpoints.address", address), port: integer("workloads.endpoints.port", port, 65_535) })) };
 }
 
 function writeSource({ requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap }: WorkloadSource): ibrl.v1.WorkloadSource.$Properties {

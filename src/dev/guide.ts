@@ -13,6 +13,7 @@ export function guide(cluster: LocalCluster, program: string): string {
     ...exportLines(cluster),
     `  ${program} cluster metrics`,
     `  ${program} cluster metrics --format table --watch`,
+    ...(last.nomad === null ? [] : workLines(cluster, program)),
     ...(cluster.consulBinary.source === "path" ? ["  consul catalog nodes -service=ibrl-beacon"] : []),
     `  curl '${first.consul.httpUrl}/v1/catalog/service/ibrl-beacon'`,
     `  dig @${first.address} -p ${first.consul.dnsPort} ibrl-beacon.service.consul`,
@@ -30,6 +31,16 @@ export function guide(cluster: LocalCluster, program: string): string {
 export function startedLine(cluster: LocalCluster, elapsedMs: number): string {
   const nomad = cluster.nomadBinary === null ? "" : ` and Nomad ${cluster.nomadBinary.version}`;
   return `✓ ${cluster.nodes.length} nodes with Consul ${cluster.consulBinary.version}${nomad}, up in ${formatElapsed(elapsedMs)}`;
+}
+
+/** Changes take the token of the sidecar that is asked. */
+function workLines(cluster: LocalCluster, program: string): string[] {
+  const token = cluster.shift === 0 ? [`  export IBRL_API_TOKEN_FILE=${cluster.environment()["IBRL_API_TOKEN_FILE"] ?? ""}`] : [];
+  return [
+    ...token,
+    `  ${program} cluster spawn --image-ref 'raw_exec:///bin/sh?arg=-c&arg=while+date;+do+sleep+1;+done' --cpu 1 --mem 32`,
+    `  ${program} cluster list; ${program} cluster logs -f --id ID; ${program} cluster usage`,
+  ];
 }
 
 function exportLines(cluster: LocalCluster): string[] {

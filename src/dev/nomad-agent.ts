@@ -77,6 +77,8 @@ export class NomadAgent extends ManagedService {
       advertise: { http: address, rpc: address, serf: address },
       ports: { http: ports.nomadHttp, rpc: ports.nomadRpc, serf: ports.nomadSerf },
       disable_update_check: true,
+      // Without it a client measures no CPU and no memory of its tasks, and its API says so of none (1.10.5).
+      telemetry: { publish_allocation_metrics: true },
       consul: this.spec.consul,
       server: {
         enabled: bootstrapExpect !== null,

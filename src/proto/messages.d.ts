@@ -454,6 +454,15 @@ export namespace cluster {
                 /** WorkloadProof hypervisor_type. */
                 hypervisor_type: string;
 
+                /** WorkloadProof bytes_in. */
+                bytes_in?: (number|Long|null);
+
+                /** WorkloadProof bytes_out. */
+                bytes_out?: (number|Long|null);
+
+                /** WorkloadProof metered_ms. */
+                metered_ms?: (number|Long|null);
+
                 /**
                  * Encodes the specified WorkloadProof message. Does not implicitly {@link cluster.services.api.WorkloadProof.verify|verify} messages.
                  * @param message WorkloadProof message or plain object to encode
@@ -492,6 +501,15 @@ export namespace cluster {
 
                     /** WorkloadProof hypervisor_type */
                     hypervisor_type?: (string|null);
+
+                    /** WorkloadProof bytes_in */
+                    bytes_in?: (number|Long|null);
+
+                    /** WorkloadProof bytes_out */
+                    bytes_out?: (number|Long|null);
+
+                    /** WorkloadProof metered_ms */
+                    metered_ms?: (number|Long|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -1970,6 +1988,9 @@ export namespace ibrl {
             /** Workload proof. */
             proof?: (ibrl.v1.ProofReference.$Properties|null);
 
+            /** Workload endpoints. */
+            endpoints: ibrl.v1.Endpoint.$Properties[];
+
             /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @param message Workload message or plain object to encode
@@ -2018,12 +2039,78 @@ export namespace ibrl {
                 /** Workload proof */
                 proof?: (ibrl.v1.ProofReference.$Properties|null);
 
+                /** Workload endpoints */
+                endpoints?: (ibrl.v1.Endpoint.$Properties[]|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a Workload. */
             type $Shape = ibrl.v1.Workload.$Properties;
+        }
+
+        /**
+         * Properties of an Endpoint.
+         * @deprecated Use ibrl.v1.Endpoint.$Properties instead.
+         */
+        interface IEndpoint extends ibrl.v1.Endpoint.$Properties {
+        }
+
+        /** Represents an Endpoint. */
+        class Endpoint {
+
+            /**
+             * Constructs a new Endpoint.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.Endpoint.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** Endpoint address. */
+            address: string;
+
+            /** Endpoint port. */
+            port: number;
+
+            /**
+             * Encodes the specified Endpoint message. Does not implicitly {@link ibrl.v1.Endpoint.verify|verify} messages.
+             * @param message Endpoint message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.Endpoint.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes an Endpoint message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.Endpoint & ibrl.v1.Endpoint.$Shape} Endpoint
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.Endpoint & ibrl.v1.Endpoint.$Shape;
+        }
+
+        namespace Endpoint {
+
+            /** Properties of an Endpoint. */
+            interface $Properties {
+
+                /** Endpoint address */
+                address?: (string|null);
+
+                /** Endpoint port */
+                port?: (number|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of an Endpoint. */
+            type $Shape = ibrl.v1.Endpoint.$Properties;
         }
 
         /**
@@ -4328,6 +4415,9 @@ export namespace ibrl {
             /** StoredQuery cluster_policy. */
             cluster_policy: boolean;
 
+            /** StoredQuery usage. */
+            usage?: (ibrl.v1.UsageQuery.$Properties|null);
+
             /**
              * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
              * @param message StoredQuery message or plain object to encode
@@ -4364,12 +4454,84 @@ export namespace ibrl {
                 /** StoredQuery cluster_policy */
                 cluster_policy?: (boolean|null);
 
+                /** StoredQuery usage */
+                usage?: (ibrl.v1.UsageQuery.$Properties|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a StoredQuery. */
             type $Shape = ibrl.v1.StoredQuery.$Properties;
+        }
+
+        /**
+         * Properties of a UsageQuery.
+         * @deprecated Use ibrl.v1.UsageQuery.$Properties instead.
+         */
+        interface IUsageQuery extends ibrl.v1.UsageQuery.$Properties {
+        }
+
+        /** Represents a UsageQuery. */
+        class UsageQuery {
+
+            /**
+             * Constructs a new UsageQuery.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.UsageQuery.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** UsageQuery node. */
+            node: string;
+
+            /** UsageQuery from_ms. */
+            from_ms: (number|Long);
+
+            /** UsageQuery to_ms. */
+            to_ms: (number|Long);
+
+            /**
+             * Encodes the specified UsageQuery message. Does not implicitly {@link ibrl.v1.UsageQuery.verify|verify} messages.
+             * @param message UsageQuery message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.UsageQuery.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a UsageQuery message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageQuery & ibrl.v1.UsageQuery.$Shape} UsageQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.UsageQuery & ibrl.v1.UsageQuery.$Shape;
+        }
+
+        namespace UsageQuery {
+
+            /** Properties of a UsageQuery. */
+            interface $Properties {
+
+                /** UsageQuery node */
+                node?: (string|null);
+
+                /** UsageQuery from_ms */
+                from_ms?: (number|Long|null);
+
+                /** UsageQuery to_ms */
+                to_ms?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a UsageQuery. */
+            type $Shape = ibrl.v1.UsageQuery.$Properties;
         }
 
         /**
@@ -4877,6 +5039,15 @@ export namespace ibrl {
             /** ProofSpan memory_bytes. */
             memory_bytes?: (number|Long|null);
 
+            /** ProofSpan bytes_in. */
+            bytes_in?: (number|Long|null);
+
+            /** ProofSpan bytes_out. */
+            bytes_out?: (number|Long|null);
+
+            /** ProofSpan metered_ms. */
+            metered_ms?: (number|Long|null);
+
             /**
              * Encodes the specified ProofSpan message. Does not implicitly {@link ibrl.v1.ProofSpan.verify|verify} messages.
              * @param message ProofSpan message or plain object to encode
@@ -4912,6 +5083,15 @@ export namespace ibrl {
 
                 /** ProofSpan memory_bytes */
                 memory_bytes?: (number|Long|null);
+
+                /** ProofSpan bytes_in */
+                bytes_in?: (number|Long|null);
+
+                /** ProofSpan bytes_out */
+                bytes_out?: (number|Long|null);
+
+                /** ProofSpan metered_ms */
+                metered_ms?: (number|Long|null);
 
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
@@ -5030,6 +5210,15 @@ export namespace ibrl {
             /** ProofTotals restarts. */
             restarts: number;
 
+            /** ProofTotals bytes_in. */
+            bytes_in?: (number|Long|null);
+
+            /** ProofTotals bytes_out. */
+            bytes_out?: (number|Long|null);
+
+            /** ProofTotals metered_ms. */
+            metered_ms?: (number|Long|null);
+
             /**
              * Encodes the specified ProofTotals message. Does not implicitly {@link ibrl.v1.ProofTotals.verify|verify} messages.
              * @param message ProofTotals message or plain object to encode
@@ -5063,12 +5252,399 @@ export namespace ibrl {
                 /** ProofTotals restarts */
                 restarts?: (number|null);
 
+                /** ProofTotals bytes_in */
+                bytes_in?: (number|Long|null);
+
+                /** ProofTotals bytes_out */
+                bytes_out?: (number|Long|null);
+
+                /** ProofTotals metered_ms */
+                metered_ms?: (number|Long|null);
+
                 /** Unknown fields preserved while decoding when enabled */
                 $unknowns?: Uint8Array[];
             }
 
             /** Shape of a ProofTotals. */
             type $Shape = ibrl.v1.ProofTotals.$Properties;
+        }
+
+        /**
+         * Properties of a UsageStatement.
+         * @deprecated Use ibrl.v1.UsageStatement.$Properties instead.
+         */
+        interface IUsageStatement extends ibrl.v1.UsageStatement.$Properties {
+        }
+
+        /** Represents a UsageStatement. */
+        class UsageStatement {
+
+            /**
+             * Constructs a new UsageStatement.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.UsageStatement.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** UsageStatement node. */
+            node: string;
+
+            /** UsageStatement datacenter. */
+            datacenter: string;
+
+            /** UsageStatement epoch. */
+            epoch: (number|Long);
+
+            /** UsageStatement issued_at_ms. */
+            issued_at_ms: (number|Long);
+
+            /** UsageStatement period_start_ms. */
+            period_start_ms: (number|Long);
+
+            /** UsageStatement period_s. */
+            period_s: number;
+
+            /** UsageStatement part. */
+            part: number;
+
+            /** UsageStatement until_ms. */
+            until_ms: (number|Long);
+
+            /** UsageStatement previous. */
+            previous: Uint8Array;
+
+            /** UsageStatement rows. */
+            rows: ibrl.v1.UsageRow.$Properties[];
+
+            /** UsageStatement seen. */
+            seen: ibrl.v1.UsageSeen.$Properties[];
+
+            /**
+             * Encodes the specified UsageStatement message. Does not implicitly {@link ibrl.v1.UsageStatement.verify|verify} messages.
+             * @param message UsageStatement message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.UsageStatement.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a UsageStatement message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageStatement & ibrl.v1.UsageStatement.$Shape} UsageStatement
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.UsageStatement & ibrl.v1.UsageStatement.$Shape;
+        }
+
+        namespace UsageStatement {
+
+            /** Properties of a UsageStatement. */
+            interface $Properties {
+
+                /** UsageStatement node */
+                node?: (string|null);
+
+                /** UsageStatement datacenter */
+                datacenter?: (string|null);
+
+                /** UsageStatement epoch */
+                epoch?: (number|Long|null);
+
+                /** UsageStatement issued_at_ms */
+                issued_at_ms?: (number|Long|null);
+
+                /** UsageStatement period_start_ms */
+                period_start_ms?: (number|Long|null);
+
+                /** UsageStatement period_s */
+                period_s?: (number|null);
+
+                /** UsageStatement part */
+                part?: (number|null);
+
+                /** UsageStatement until_ms */
+                until_ms?: (number|Long|null);
+
+                /** UsageStatement previous */
+                previous?: (Uint8Array|null);
+
+                /** UsageStatement rows */
+                rows?: (ibrl.v1.UsageRow.$Properties[]|null);
+
+                /** UsageStatement seen */
+                seen?: (ibrl.v1.UsageSeen.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a UsageStatement. */
+            type $Shape = ibrl.v1.UsageStatement.$Properties;
+        }
+
+        /**
+         * Properties of a UsageRow.
+         * @deprecated Use ibrl.v1.UsageRow.$Properties instead.
+         */
+        interface IUsageRow extends ibrl.v1.UsageRow.$Properties {
+        }
+
+        /** Represents a UsageRow. */
+        class UsageRow {
+
+            /**
+             * Constructs a new UsageRow.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.UsageRow.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** UsageRow allocation. */
+            allocation: string;
+
+            /** UsageRow job. */
+            job: string;
+
+            /** UsageRow namespace. */
+            namespace: string;
+
+            /** UsageRow price_microusd_per_gb. */
+            price_microusd_per_gb?: (number|Long|null);
+
+            /** UsageRow metered_ms. */
+            metered_ms: (number|Long);
+
+            /** UsageRow bytes_in. */
+            bytes_in: (number|Long);
+
+            /** UsageRow bytes_out. */
+            bytes_out: (number|Long);
+
+            /** UsageRow peers. */
+            peers: ibrl.v1.UsagePeer.$Properties[];
+
+            /**
+             * Encodes the specified UsageRow message. Does not implicitly {@link ibrl.v1.UsageRow.verify|verify} messages.
+             * @param message UsageRow message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.UsageRow.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a UsageRow message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageRow & ibrl.v1.UsageRow.$Shape} UsageRow
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.UsageRow & ibrl.v1.UsageRow.$Shape;
+        }
+
+        namespace UsageRow {
+
+            /** Properties of a UsageRow. */
+            interface $Properties {
+
+                /** UsageRow allocation */
+                allocation?: (string|null);
+
+                /** UsageRow job */
+                job?: (string|null);
+
+                /** UsageRow namespace */
+                namespace?: (string|null);
+
+                /** UsageRow price_microusd_per_gb */
+                price_microusd_per_gb?: (number|Long|null);
+
+                /** UsageRow metered_ms */
+                metered_ms?: (number|Long|null);
+
+                /** UsageRow bytes_in */
+                bytes_in?: (number|Long|null);
+
+                /** UsageRow bytes_out */
+                bytes_out?: (number|Long|null);
+
+                /** UsageRow peers */
+                peers?: (ibrl.v1.UsagePeer.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a UsageRow. */
+            type $Shape = ibrl.v1.UsageRow.$Properties;
+        }
+
+        /**
+         * Properties of a UsagePeer.
+         * @deprecated Use ibrl.v1.UsagePeer.$Properties instead.
+         */
+        interface IUsagePeer extends ibrl.v1.UsagePeer.$Properties {
+        }
+
+        /** Represents a UsagePeer. */
+        class UsagePeer {
+
+            /**
+             * Constructs a new UsagePeer.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.UsagePeer.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** UsagePeer key. */
+            key: Uint8Array;
+
+            /** UsagePeer node. */
+            node: string;
+
+            /** UsagePeer bytes_in. */
+            bytes_in: (number|Long);
+
+            /** UsagePeer bytes_out. */
+            bytes_out: (number|Long);
+
+            /**
+             * Encodes the specified UsagePeer message. Does not implicitly {@link ibrl.v1.UsagePeer.verify|verify} messages.
+             * @param message UsagePeer message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.UsagePeer.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a UsagePeer message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsagePeer & ibrl.v1.UsagePeer.$Shape} UsagePeer
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.UsagePeer & ibrl.v1.UsagePeer.$Shape;
+        }
+
+        namespace UsagePeer {
+
+            /** Properties of a UsagePeer. */
+            interface $Properties {
+
+                /** UsagePeer key */
+                key?: (Uint8Array|null);
+
+                /** UsagePeer node */
+                node?: (string|null);
+
+                /** UsagePeer bytes_in */
+                bytes_in?: (number|Long|null);
+
+                /** UsagePeer bytes_out */
+                bytes_out?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a UsagePeer. */
+            type $Shape = ibrl.v1.UsagePeer.$Properties;
+        }
+
+        /**
+         * Properties of a UsageSeen.
+         * @deprecated Use ibrl.v1.UsageSeen.$Properties instead.
+         */
+        interface IUsageSeen extends ibrl.v1.UsageSeen.$Properties {
+        }
+
+        /** Represents a UsageSeen. */
+        class UsageSeen {
+
+            /**
+             * Constructs a new UsageSeen.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.UsageSeen.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** UsageSeen key. */
+            key: Uint8Array;
+
+            /** UsageSeen node. */
+            node: string;
+
+            /** UsageSeen allocation. */
+            allocation: string;
+
+            /** UsageSeen bytes_in. */
+            bytes_in: (number|Long);
+
+            /** UsageSeen bytes_out. */
+            bytes_out: (number|Long);
+
+            /** UsageSeen metered_ms. */
+            metered_ms: (number|Long);
+
+            /**
+             * Encodes the specified UsageSeen message. Does not implicitly {@link ibrl.v1.UsageSeen.verify|verify} messages.
+             * @param message UsageSeen message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.UsageSeen.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a UsageSeen message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageSeen & ibrl.v1.UsageSeen.$Shape} UsageSeen
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.UsageSeen & ibrl.v1.UsageSeen.$Shape;
+        }
+
+        namespace UsageSeen {
+
+            /** Properties of a UsageSeen. */
+            interface $Properties {
+
+                /** UsageSeen key */
+                key?: (Uint8Array|null);
+
+                /** UsageSeen node */
+                node?: (string|null);
+
+                /** UsageSeen allocation */
+                allocation?: (string|null);
+
+                /** UsageSeen bytes_in */
+                bytes_in?: (number|Long|null);
+
+                /** UsageSeen bytes_out */
+                bytes_out?: (number|Long|null);
+
+                /** UsageSeen metered_ms */
+                metered_ms?: (number|Long|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a UsageSeen. */
+            type $Shape = ibrl.v1.UsageSeen.$Properties;
         }
 
         /**

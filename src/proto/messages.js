@@ -1147,6 +1147,9 @@ export const cluster = $root.cluster = (() => {
                  * @property {Object.<string,string>|null} [metrics] WorkloadProof metrics
                  * @property {number|Long|null} [proof_timestamp] WorkloadProof proof_timestamp
                  * @property {string|null} [hypervisor_type] WorkloadProof hypervisor_type
+                 * @property {number|Long|null} [bytes_in] WorkloadProof bytes_in
+                 * @property {number|Long|null} [bytes_out] WorkloadProof bytes_out
+                 * @property {number|Long|null} [metered_ms] WorkloadProof metered_ms
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -1220,6 +1223,51 @@ export const cluster = $root.cluster = (() => {
                 WorkloadProof.prototype.hypervisor_type = "";
 
                 /**
+                 * WorkloadProof bytes_in.
+                 * @member {number|Long|null|undefined} bytes_in
+                 * @memberof cluster.services.api.WorkloadProof
+                 * @instance
+                 */
+                WorkloadProof.prototype.bytes_in = null;
+
+                /**
+                 * WorkloadProof bytes_out.
+                 * @member {number|Long|null|undefined} bytes_out
+                 * @memberof cluster.services.api.WorkloadProof
+                 * @instance
+                 */
+                WorkloadProof.prototype.bytes_out = null;
+
+                /**
+                 * WorkloadProof metered_ms.
+                 * @member {number|Long|null|undefined} metered_ms
+                 * @memberof cluster.services.api.WorkloadProof
+                 * @instance
+                 */
+                WorkloadProof.prototype.metered_ms = null;
+
+                // OneOf field names bound to virtual getters and setters
+                let $oneOfFields;
+
+                // Virtual OneOf for proto3 optional field
+                $Object.defineProperty(WorkloadProof.prototype, "_bytes_in", {
+                    get: $util.oneOfGetter($oneOfFields = ["bytes_in"]),
+                    set: $util.oneOfSetter($oneOfFields)
+                });
+
+                // Virtual OneOf for proto3 optional field
+                $Object.defineProperty(WorkloadProof.prototype, "_bytes_out", {
+                    get: $util.oneOfGetter($oneOfFields = ["bytes_out"]),
+                    set: $util.oneOfSetter($oneOfFields)
+                });
+
+                // Virtual OneOf for proto3 optional field
+                $Object.defineProperty(WorkloadProof.prototype, "_metered_ms", {
+                    get: $util.oneOfGetter($oneOfFields = ["metered_ms"]),
+                    set: $util.oneOfSetter($oneOfFields)
+                });
+
+                /**
                  * Encodes the specified WorkloadProof message. Does not implicitly {@link cluster.services.api.WorkloadProof.verify|verify} messages.
                  * @function encode
                  * @memberof cluster.services.api.WorkloadProof
@@ -1246,6 +1294,12 @@ export const cluster = $root.cluster = (() => {
                         writer.uint32(/* id 4, wireType 0 =*/32).int64(message.proof_timestamp);
                     if (message.hypervisor_type != null && $Object.hasOwnProperty.call(message, "hypervisor_type") && message.hypervisor_type !== "")
                         writer.uint32(/* id 5, wireType 2 =*/42).string(message.hypervisor_type);
+                    if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in"))
+                        writer.uint32(/* id 20, wireType 0 =*/160).uint64(message.bytes_in);
+                    if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out"))
+                        writer.uint32(/* id 21, wireType 0 =*/168).uint64(message.bytes_out);
+                    if (message.metered_ms != null && $Object.hasOwnProperty.call(message, "metered_ms"))
+                        writer.uint32(/* id 22, wireType 0 =*/176).uint64(message.metered_ms);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -1360,6 +1414,27 @@ export const cluster = $root.cluster = (() => {
                                     message.hypervisor_type = value;
                                 else
                                     delete message.hypervisor_type;
+                                continue;
+                            }
+                        case 20: {
+                                if (wireType !== 0)
+                                    break;
+                                message.bytes_in = reader.uint64();
+                                message._bytes_in = "bytes_in";
+                                continue;
+                            }
+                        case 21: {
+                                if (wireType !== 0)
+                                    break;
+                                message.bytes_out = reader.uint64();
+                                message._bytes_out = "bytes_out";
+                                continue;
+                            }
+                        case 22: {
+                                if (wireType !== 0)
+                                    break;
+                                message.metered_ms = reader.uint64();
+                                message._metered_ms = "metered_ms";
                                 continue;
                             }
                         }
@@ -5145,6 +5220,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {number|Long|null} [created_at_ms] Workload created_at_ms
              * @property {ibrl.v1.WorkloadSource.$Properties|null} [source] Workload source
              * @property {ibrl.v1.ProofReference.$Properties|null} [proof] Workload proof
+             * @property {Array.<ibrl.v1.Endpoint.$Properties>|null} [endpoints] Workload endpoints
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -5170,6 +5246,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
             const Workload = function (properties) {
+                this.endpoints = [];
                 if (properties)
                     for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -5241,6 +5318,14 @@ export const ibrl = $root.ibrl = (() => {
             Workload.prototype.proof = null;
 
             /**
+             * Workload endpoints.
+             * @member {Array.<ibrl.v1.Endpoint.$Properties>} endpoints
+             * @memberof ibrl.v1.Workload
+             * @instance
+             */
+            Workload.prototype.endpoints = $util.emptyArray;
+
+            /**
              * Encodes the specified Workload message. Does not implicitly {@link ibrl.v1.Workload.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.Workload
@@ -5272,6 +5357,9 @@ export const ibrl = $root.ibrl = (() => {
                     $root.ibrl.v1.WorkloadSource.encode(message.source, writer.uint32(/* id 7, wireType 2 =*/58).fork(), _depth + 1).ldelim();
                 if (message.proof != null && $Object.hasOwnProperty.call(message, "proof"))
                     $root.ibrl.v1.ProofReference.encode(message.proof, writer.uint32(/* id 8, wireType 2 =*/66).fork(), _depth + 1).ldelim();
+                if (message.endpoints != null && message.endpoints.length)
+                    for (let i = 0; i < message.endpoints.length; ++i)
+                        $root.ibrl.v1.Endpoint.encode(message.endpoints[i], writer.uint32(/* id 9, wireType 2 =*/74).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -5382,6 +5470,14 @@ export const ibrl = $root.ibrl = (() => {
                             message.proof = $root.ibrl.v1.ProofReference.decode(reader, reader.size(), $undefined, _depth + 1, message.proof);
                             continue;
                         }
+                    case 9: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.endpoints && message.endpoints.length))
+                                message.endpoints = [];
+                            message.endpoints.push($root.ibrl.v1.Endpoint.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -5400,6 +5496,162 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return Workload;
+        })();
+
+        v1.Endpoint = (function() {
+
+            /**
+             * Properties of an Endpoint.
+             * @typedef {Object} ibrl.v1.Endpoint.$Properties
+             * @property {string|null} [address] Endpoint address
+             * @property {number|null} [port] Endpoint port
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of an Endpoint.
+             * @memberof ibrl.v1
+             * @interface IEndpoint
+             * @augments ibrl.v1.Endpoint.$Properties
+             * @deprecated Use ibrl.v1.Endpoint.$Properties instead.
+             */
+
+            /**
+             * Shape of an Endpoint.
+             * @typedef {ibrl.v1.Endpoint.$Properties} ibrl.v1.Endpoint.$Shape
+             */
+
+            /**
+             * Constructs a new Endpoint.
+             * @memberof ibrl.v1
+             * @classdesc Represents an Endpoint.
+             * @constructor
+             * @param {ibrl.v1.Endpoint.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const Endpoint = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * Endpoint address.
+             * @member {string} address
+             * @memberof ibrl.v1.Endpoint
+             * @instance
+             */
+            Endpoint.prototype.address = "";
+
+            /**
+             * Endpoint port.
+             * @member {number} port
+             * @memberof ibrl.v1.Endpoint
+             * @instance
+             */
+            Endpoint.prototype.port = 0;
+
+            /**
+             * Encodes the specified Endpoint message. Does not implicitly {@link ibrl.v1.Endpoint.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.Endpoint
+             * @static
+             * @param {ibrl.v1.Endpoint.$Properties} message Endpoint message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            Endpoint.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.address != null && $Object.hasOwnProperty.call(message, "address") && message.address !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.address);
+                if (message.port != null && $Object.hasOwnProperty.call(message, "port") && message.port !== 0)
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint32(message.port);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes an Endpoint message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.Endpoint
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.Endpoint & ibrl.v1.Endpoint.$Shape} Endpoint
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            Endpoint.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.Endpoint();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.address = value;
+                            else
+                                delete message.address;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.port = value;
+                            else
+                                delete message.port;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return Endpoint;
         })();
 
         v1.ProofReference = (function() {
@@ -11796,6 +12048,7 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [policy] StoredQuery policy
              * @property {string|null} [policy_hash] StoredQuery policy_hash
              * @property {boolean|null} [cluster_policy] StoredQuery cluster_policy
+             * @property {ibrl.v1.UsageQuery.$Properties|null} [usage] StoredQuery usage
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -11860,6 +12113,14 @@ export const ibrl = $root.ibrl = (() => {
             StoredQuery.prototype.cluster_policy = false;
 
             /**
+             * StoredQuery usage.
+             * @member {ibrl.v1.UsageQuery.$Properties|null|undefined} usage
+             * @memberof ibrl.v1.StoredQuery
+             * @instance
+             */
+            StoredQuery.prototype.usage = null;
+
+            /**
              * Encodes the specified StoredQuery message. Does not implicitly {@link ibrl.v1.StoredQuery.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.StoredQuery
@@ -11883,6 +12144,8 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 3, wireType 2 =*/26).string(message.policy_hash);
                 if (message.cluster_policy != null && $Object.hasOwnProperty.call(message, "cluster_policy") && message.cluster_policy !== false)
                     writer.uint32(/* id 4, wireType 0 =*/32).bool(message.cluster_policy);
+                if (message.usage != null && $Object.hasOwnProperty.call(message, "usage"))
+                    $root.ibrl.v1.UsageQuery.encode(message.usage, writer.uint32(/* id 5, wireType 2 =*/42).fork(), _depth + 1).ldelim();
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -11963,6 +12226,12 @@ export const ibrl = $root.ibrl = (() => {
                                 delete message.cluster_policy;
                             continue;
                         }
+                    case 5: {
+                            if (wireType !== 2)
+                                break;
+                            message.usage = $root.ibrl.v1.UsageQuery.decode(reader, reader.size(), $undefined, _depth + 1, message.usage);
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -11981,6 +12250,182 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return StoredQuery;
+        })();
+
+        v1.UsageQuery = (function() {
+
+            /**
+             * Properties of a UsageQuery.
+             * @typedef {Object} ibrl.v1.UsageQuery.$Properties
+             * @property {string|null} [node] UsageQuery node
+             * @property {number|Long|null} [from_ms] UsageQuery from_ms
+             * @property {number|Long|null} [to_ms] UsageQuery to_ms
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a UsageQuery.
+             * @memberof ibrl.v1
+             * @interface IUsageQuery
+             * @augments ibrl.v1.UsageQuery.$Properties
+             * @deprecated Use ibrl.v1.UsageQuery.$Properties instead.
+             */
+
+            /**
+             * Shape of a UsageQuery.
+             * @typedef {ibrl.v1.UsageQuery.$Properties} ibrl.v1.UsageQuery.$Shape
+             */
+
+            /**
+             * Constructs a new UsageQuery.
+             * @memberof ibrl.v1
+             * @classdesc Represents a UsageQuery.
+             * @constructor
+             * @param {ibrl.v1.UsageQuery.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const UsageQuery = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * UsageQuery node.
+             * @member {string} node
+             * @memberof ibrl.v1.UsageQuery
+             * @instance
+             */
+            UsageQuery.prototype.node = "";
+
+            /**
+             * UsageQuery from_ms.
+             * @member {number|Long} from_ms
+             * @memberof ibrl.v1.UsageQuery
+             * @instance
+             */
+            UsageQuery.prototype.from_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageQuery to_ms.
+             * @member {number|Long} to_ms
+             * @memberof ibrl.v1.UsageQuery
+             * @instance
+             */
+            UsageQuery.prototype.to_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified UsageQuery message. Does not implicitly {@link ibrl.v1.UsageQuery.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.UsageQuery
+             * @static
+             * @param {ibrl.v1.UsageQuery.$Properties} message UsageQuery message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            UsageQuery.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.from_ms != null && $Object.hasOwnProperty.call(message, "from_ms") && (typeof message.from_ms === "object" ? message.from_ms.low || message.from_ms.high : message.from_ms !== 0))
+                    writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.from_ms);
+                if (message.to_ms != null && $Object.hasOwnProperty.call(message, "to_ms") && (typeof message.to_ms === "object" ? message.to_ms.low || message.to_ms.high : message.to_ms !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.to_ms);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a UsageQuery message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.UsageQuery
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageQuery & ibrl.v1.UsageQuery.$Shape} UsageQuery
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            UsageQuery.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.UsageQuery();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.from_ms = value;
+                            else
+                                delete message.from_ms;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.to_ms = value;
+                            else
+                                delete message.to_ms;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return UsageQuery;
         })();
 
         v1.StoredDocument = (function() {
@@ -13251,6 +13696,9 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [gap] ProofSpan gap
              * @property {number|Long|null} [cpu_ppm] ProofSpan cpu_ppm
              * @property {number|Long|null} [memory_bytes] ProofSpan memory_bytes
+             * @property {number|Long|null} [bytes_in] ProofSpan bytes_in
+             * @property {number|Long|null} [bytes_out] ProofSpan bytes_out
+             * @property {number|Long|null} [metered_ms] ProofSpan metered_ms
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -13314,6 +13762,30 @@ export const ibrl = $root.ibrl = (() => {
              */
             ProofSpan.prototype.memory_bytes = null;
 
+            /**
+             * ProofSpan bytes_in.
+             * @member {number|Long|null|undefined} bytes_in
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.bytes_in = null;
+
+            /**
+             * ProofSpan bytes_out.
+             * @member {number|Long|null|undefined} bytes_out
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.bytes_out = null;
+
+            /**
+             * ProofSpan metered_ms.
+             * @member {number|Long|null|undefined} metered_ms
+             * @memberof ibrl.v1.ProofSpan
+             * @instance
+             */
+            ProofSpan.prototype.metered_ms = null;
+
             // OneOf field names bound to virtual getters and setters
             let $oneOfFields;
 
@@ -13326,6 +13798,24 @@ export const ibrl = $root.ibrl = (() => {
             // Virtual OneOf for proto3 optional field
             $Object.defineProperty(ProofSpan.prototype, "_memory_bytes", {
                 get: $util.oneOfGetter($oneOfFields = ["memory_bytes"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofSpan.prototype, "_bytes_in", {
+                get: $util.oneOfGetter($oneOfFields = ["bytes_in"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofSpan.prototype, "_bytes_out", {
+                get: $util.oneOfGetter($oneOfFields = ["bytes_out"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofSpan.prototype, "_metered_ms", {
+                get: $util.oneOfGetter($oneOfFields = ["metered_ms"]),
                 set: $util.oneOfSetter($oneOfFields)
             });
 
@@ -13353,6 +13843,12 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.cpu_ppm);
                 if (message.memory_bytes != null && $Object.hasOwnProperty.call(message, "memory_bytes"))
                     writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.memory_bytes);
+                if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.bytes_in);
+                if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out"))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.bytes_out);
+                if (message.metered_ms != null && $Object.hasOwnProperty.call(message, "metered_ms"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).uint64(message.metered_ms);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -13427,6 +13923,27 @@ export const ibrl = $root.ibrl = (() => {
                                 break;
                             message.memory_bytes = reader.uint64();
                             message._memory_bytes = "memory_bytes";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            message.bytes_in = reader.uint64();
+                            message._bytes_in = "bytes_in";
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            message.bytes_out = reader.uint64();
+                            message._bytes_out = "bytes_out";
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            message.metered_ms = reader.uint64();
+                            message._metered_ms = "metered_ms";
                             continue;
                         }
                     }
@@ -13684,6 +14201,9 @@ export const ibrl = $root.ibrl = (() => {
              * @property {number|Long|null} [watched_ms] ProofTotals watched_ms
              * @property {number|Long|null} [gap_ms] ProofTotals gap_ms
              * @property {number|null} [restarts] ProofTotals restarts
+             * @property {number|Long|null} [bytes_in] ProofTotals bytes_in
+             * @property {number|Long|null} [bytes_out] ProofTotals bytes_out
+             * @property {number|Long|null} [metered_ms] ProofTotals metered_ms
              * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
              */
 
@@ -13740,6 +14260,51 @@ export const ibrl = $root.ibrl = (() => {
             ProofTotals.prototype.restarts = 0;
 
             /**
+             * ProofTotals bytes_in.
+             * @member {number|Long|null|undefined} bytes_in
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.bytes_in = null;
+
+            /**
+             * ProofTotals bytes_out.
+             * @member {number|Long|null|undefined} bytes_out
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.bytes_out = null;
+
+            /**
+             * ProofTotals metered_ms.
+             * @member {number|Long|null|undefined} metered_ms
+             * @memberof ibrl.v1.ProofTotals
+             * @instance
+             */
+            ProofTotals.prototype.metered_ms = null;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofTotals.prototype, "_bytes_in", {
+                get: $util.oneOfGetter($oneOfFields = ["bytes_in"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofTotals.prototype, "_bytes_out", {
+                get: $util.oneOfGetter($oneOfFields = ["bytes_out"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(ProofTotals.prototype, "_metered_ms", {
+                get: $util.oneOfGetter($oneOfFields = ["metered_ms"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
              * Encodes the specified ProofTotals message. Does not implicitly {@link ibrl.v1.ProofTotals.verify|verify} messages.
              * @function encode
              * @memberof ibrl.v1.ProofTotals
@@ -13761,6 +14326,12 @@ export const ibrl = $root.ibrl = (() => {
                     writer.uint32(/* id 2, wireType 0 =*/16).uint64(message.gap_ms);
                 if (message.restarts != null && $Object.hasOwnProperty.call(message, "restarts") && message.restarts !== 0)
                     writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.restarts);
+                if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.bytes_in);
+                if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.bytes_out);
+                if (message.metered_ms != null && $Object.hasOwnProperty.call(message, "metered_ms"))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.metered_ms);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -13832,6 +14403,27 @@ export const ibrl = $root.ibrl = (() => {
                                 delete message.restarts;
                             continue;
                         }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.bytes_in = reader.uint64();
+                            message._bytes_in = "bytes_in";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            message.bytes_out = reader.uint64();
+                            message._bytes_out = "bytes_out";
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            message.metered_ms = reader.uint64();
+                            message._metered_ms = "metered_ms";
+                            continue;
+                        }
                     }
                     reader.skipType(wireType, _depth, tag);
                     if (!reader.discardUnknown) {
@@ -13850,6 +14442,1060 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return ProofTotals;
+        })();
+
+        v1.UsageStatement = (function() {
+
+            /**
+             * Properties of a UsageStatement.
+             * @typedef {Object} ibrl.v1.UsageStatement.$Properties
+             * @property {string|null} [node] UsageStatement node
+             * @property {string|null} [datacenter] UsageStatement datacenter
+             * @property {number|Long|null} [epoch] UsageStatement epoch
+             * @property {number|Long|null} [issued_at_ms] UsageStatement issued_at_ms
+             * @property {number|Long|null} [period_start_ms] UsageStatement period_start_ms
+             * @property {number|null} [period_s] UsageStatement period_s
+             * @property {number|null} [part] UsageStatement part
+             * @property {number|Long|null} [until_ms] UsageStatement until_ms
+             * @property {Uint8Array|null} [previous] UsageStatement previous
+             * @property {Array.<ibrl.v1.UsageRow.$Properties>|null} [rows] UsageStatement rows
+             * @property {Array.<ibrl.v1.UsageSeen.$Properties>|null} [seen] UsageStatement seen
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a UsageStatement.
+             * @memberof ibrl.v1
+             * @interface IUsageStatement
+             * @augments ibrl.v1.UsageStatement.$Properties
+             * @deprecated Use ibrl.v1.UsageStatement.$Properties instead.
+             */
+
+            /**
+             * Shape of a UsageStatement.
+             * @typedef {ibrl.v1.UsageStatement.$Properties} ibrl.v1.UsageStatement.$Shape
+             */
+
+            /**
+             * Constructs a new UsageStatement.
+             * @memberof ibrl.v1
+             * @classdesc Represents a UsageStatement.
+             * @constructor
+             * @param {ibrl.v1.UsageStatement.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const UsageStatement = function (properties) {
+                this.rows = [];
+                this.seen = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * UsageStatement node.
+             * @member {string} node
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.node = "";
+
+            /**
+             * UsageStatement datacenter.
+             * @member {string} datacenter
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.datacenter = "";
+
+            /**
+             * UsageStatement epoch.
+             * @member {number|Long} epoch
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.epoch = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageStatement issued_at_ms.
+             * @member {number|Long} issued_at_ms
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.issued_at_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageStatement period_start_ms.
+             * @member {number|Long} period_start_ms
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.period_start_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageStatement period_s.
+             * @member {number} period_s
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.period_s = 0;
+
+            /**
+             * UsageStatement part.
+             * @member {number} part
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.part = 0;
+
+            /**
+             * UsageStatement until_ms.
+             * @member {number|Long} until_ms
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.until_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageStatement previous.
+             * @member {Uint8Array} previous
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.previous = $util.newBuffer([]);
+
+            /**
+             * UsageStatement rows.
+             * @member {Array.<ibrl.v1.UsageRow.$Properties>} rows
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.rows = $util.emptyArray;
+
+            /**
+             * UsageStatement seen.
+             * @member {Array.<ibrl.v1.UsageSeen.$Properties>} seen
+             * @memberof ibrl.v1.UsageStatement
+             * @instance
+             */
+            UsageStatement.prototype.seen = $util.emptyArray;
+
+            /**
+             * Encodes the specified UsageStatement message. Does not implicitly {@link ibrl.v1.UsageStatement.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.UsageStatement
+             * @static
+             * @param {ibrl.v1.UsageStatement.$Properties} message UsageStatement message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            UsageStatement.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.node);
+                if (message.datacenter != null && $Object.hasOwnProperty.call(message, "datacenter") && message.datacenter !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.datacenter);
+                if (message.epoch != null && $Object.hasOwnProperty.call(message, "epoch") && (typeof message.epoch === "object" ? message.epoch.low || message.epoch.high : message.epoch !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.epoch);
+                if (message.issued_at_ms != null && $Object.hasOwnProperty.call(message, "issued_at_ms") && (typeof message.issued_at_ms === "object" ? message.issued_at_ms.low || message.issued_at_ms.high : message.issued_at_ms !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.issued_at_ms);
+                if (message.period_start_ms != null && $Object.hasOwnProperty.call(message, "period_start_ms") && (typeof message.period_start_ms === "object" ? message.period_start_ms.low || message.period_start_ms.high : message.period_start_ms !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.period_start_ms);
+                if (message.period_s != null && $Object.hasOwnProperty.call(message, "period_s") && message.period_s !== 0)
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.period_s);
+                if (message.part != null && $Object.hasOwnProperty.call(message, "part") && message.part !== 0)
+                    writer.uint32(/* id 7, wireType 0 =*/56).uint32(message.part);
+                if (message.until_ms != null && $Object.hasOwnProperty.call(message, "until_ms") && (typeof message.until_ms === "object" ? message.until_ms.low || message.until_ms.high : message.until_ms !== 0))
+                    writer.uint32(/* id 8, wireType 0 =*/64).uint64(message.until_ms);
+                if (message.previous != null && $Object.hasOwnProperty.call(message, "previous") && message.previous.length)
+                    writer.uint32(/* id 9, wireType 2 =*/74).bytes(message.previous);
+                if (message.rows != null && message.rows.length)
+                    for (let i = 0; i < message.rows.length; ++i)
+                        $root.ibrl.v1.UsageRow.encode(message.rows[i], writer.uint32(/* id 10, wireType 2 =*/82).fork(), _depth + 1).ldelim();
+                if (message.seen != null && message.seen.length)
+                    for (let i = 0; i < message.seen.length; ++i)
+                        $root.ibrl.v1.UsageSeen.encode(message.seen[i], writer.uint32(/* id 11, wireType 2 =*/90).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a UsageStatement message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.UsageStatement
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageStatement & ibrl.v1.UsageStatement.$Shape} UsageStatement
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            UsageStatement.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.UsageStatement();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.datacenter = value;
+                            else
+                                delete message.datacenter;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.epoch = value;
+                            else
+                                delete message.epoch;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.issued_at_ms = value;
+                            else
+                                delete message.issued_at_ms;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.period_start_ms = value;
+                            else
+                                delete message.period_start_ms;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.period_s = value;
+                            else
+                                delete message.period_s;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            if (value = reader.uint32())
+                                message.part = value;
+                            else
+                                delete message.part;
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.until_ms = value;
+                            else
+                                delete message.until_ms;
+                            continue;
+                        }
+                    case 9: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.previous = value;
+                            else
+                                delete message.previous;
+                            continue;
+                        }
+                    case 10: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.rows && message.rows.length))
+                                message.rows = [];
+                            message.rows.push($root.ibrl.v1.UsageRow.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    case 11: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.seen && message.seen.length))
+                                message.seen = [];
+                            message.seen.push($root.ibrl.v1.UsageSeen.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return UsageStatement;
+        })();
+
+        v1.UsageRow = (function() {
+
+            /**
+             * Properties of a UsageRow.
+             * @typedef {Object} ibrl.v1.UsageRow.$Properties
+             * @property {string|null} [allocation] UsageRow allocation
+             * @property {string|null} [job] UsageRow job
+             * @property {string|null} [namespace] UsageRow namespace
+             * @property {number|Long|null} [price_microusd_per_gb] UsageRow price_microusd_per_gb
+             * @property {number|Long|null} [metered_ms] UsageRow metered_ms
+             * @property {number|Long|null} [bytes_in] UsageRow bytes_in
+             * @property {number|Long|null} [bytes_out] UsageRow bytes_out
+             * @property {Array.<ibrl.v1.UsagePeer.$Properties>|null} [peers] UsageRow peers
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a UsageRow.
+             * @memberof ibrl.v1
+             * @interface IUsageRow
+             * @augments ibrl.v1.UsageRow.$Properties
+             * @deprecated Use ibrl.v1.UsageRow.$Properties instead.
+             */
+
+            /**
+             * Shape of a UsageRow.
+             * @typedef {ibrl.v1.UsageRow.$Properties} ibrl.v1.UsageRow.$Shape
+             */
+
+            /**
+             * Constructs a new UsageRow.
+             * @memberof ibrl.v1
+             * @classdesc Represents a UsageRow.
+             * @constructor
+             * @param {ibrl.v1.UsageRow.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const UsageRow = function (properties) {
+                this.peers = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * UsageRow allocation.
+             * @member {string} allocation
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.allocation = "";
+
+            /**
+             * UsageRow job.
+             * @member {string} job
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.job = "";
+
+            /**
+             * UsageRow namespace.
+             * @member {string} namespace
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.namespace = "";
+
+            /**
+             * UsageRow price_microusd_per_gb.
+             * @member {number|Long|null|undefined} price_microusd_per_gb
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.price_microusd_per_gb = null;
+
+            /**
+             * UsageRow metered_ms.
+             * @member {number|Long} metered_ms
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.metered_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageRow bytes_in.
+             * @member {number|Long} bytes_in
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.bytes_in = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageRow bytes_out.
+             * @member {number|Long} bytes_out
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.bytes_out = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageRow peers.
+             * @member {Array.<ibrl.v1.UsagePeer.$Properties>} peers
+             * @memberof ibrl.v1.UsageRow
+             * @instance
+             */
+            UsageRow.prototype.peers = $util.emptyArray;
+
+            // OneOf field names bound to virtual getters and setters
+            let $oneOfFields;
+
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(UsageRow.prototype, "_price_microusd_per_gb", {
+                get: $util.oneOfGetter($oneOfFields = ["price_microusd_per_gb"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
+            /**
+             * Encodes the specified UsageRow message. Does not implicitly {@link ibrl.v1.UsageRow.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.UsageRow
+             * @static
+             * @param {ibrl.v1.UsageRow.$Properties} message UsageRow message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            UsageRow.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.allocation != null && $Object.hasOwnProperty.call(message, "allocation") && message.allocation !== "")
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.allocation);
+                if (message.job != null && $Object.hasOwnProperty.call(message, "job") && message.job !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.job);
+                if (message.namespace != null && $Object.hasOwnProperty.call(message, "namespace") && message.namespace !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.namespace);
+                if (message.price_microusd_per_gb != null && $Object.hasOwnProperty.call(message, "price_microusd_per_gb"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.price_microusd_per_gb);
+                if (message.metered_ms != null && $Object.hasOwnProperty.call(message, "metered_ms") && (typeof message.metered_ms === "object" ? message.metered_ms.low || message.metered_ms.high : message.metered_ms !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.metered_ms);
+                if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in") && (typeof message.bytes_in === "object" ? message.bytes_in.low || message.bytes_in.high : message.bytes_in !== 0))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.bytes_in);
+                if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out") && (typeof message.bytes_out === "object" ? message.bytes_out.low || message.bytes_out.high : message.bytes_out !== 0))
+                    writer.uint32(/* id 7, wireType 0 =*/56).uint64(message.bytes_out);
+                if (message.peers != null && message.peers.length)
+                    for (let i = 0; i < message.peers.length; ++i)
+                        $root.ibrl.v1.UsagePeer.encode(message.peers[i], writer.uint32(/* id 8, wireType 2 =*/66).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a UsageRow message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.UsageRow
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageRow & ibrl.v1.UsageRow.$Shape} UsageRow
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            UsageRow.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.UsageRow();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.allocation = value;
+                            else
+                                delete message.allocation;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.job = value;
+                            else
+                                delete message.job;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.namespace = value;
+                            else
+                                delete message.namespace;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            message.price_microusd_per_gb = reader.uint64();
+                            message._price_microusd_per_gb = "price_microusd_per_gb";
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.metered_ms = value;
+                            else
+                                delete message.metered_ms;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_in = value;
+                            else
+                                delete message.bytes_in;
+                            continue;
+                        }
+                    case 7: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_out = value;
+                            else
+                                delete message.bytes_out;
+                            continue;
+                        }
+                    case 8: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.peers && message.peers.length))
+                                message.peers = [];
+                            message.peers.push($root.ibrl.v1.UsagePeer.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return UsageRow;
+        })();
+
+        v1.UsagePeer = (function() {
+
+            /**
+             * Properties of a UsagePeer.
+             * @typedef {Object} ibrl.v1.UsagePeer.$Properties
+             * @property {Uint8Array|null} [key] UsagePeer key
+             * @property {string|null} [node] UsagePeer node
+             * @property {number|Long|null} [bytes_in] UsagePeer bytes_in
+             * @property {number|Long|null} [bytes_out] UsagePeer bytes_out
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a UsagePeer.
+             * @memberof ibrl.v1
+             * @interface IUsagePeer
+             * @augments ibrl.v1.UsagePeer.$Properties
+             * @deprecated Use ibrl.v1.UsagePeer.$Properties instead.
+             */
+
+            /**
+             * Shape of a UsagePeer.
+             * @typedef {ibrl.v1.UsagePeer.$Properties} ibrl.v1.UsagePeer.$Shape
+             */
+
+            /**
+             * Constructs a new UsagePeer.
+             * @memberof ibrl.v1
+             * @classdesc Represents a UsagePeer.
+             * @constructor
+             * @param {ibrl.v1.UsagePeer.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const UsagePeer = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * UsagePeer key.
+             * @member {Uint8Array} key
+             * @memberof ibrl.v1.UsagePeer
+             * @instance
+             */
+            UsagePeer.prototype.key = $util.newBuffer([]);
+
+            /**
+             * UsagePeer node.
+             * @member {string} node
+             * @memberof ibrl.v1.UsagePeer
+             * @instance
+             */
+            UsagePeer.prototype.node = "";
+
+            /**
+             * UsagePeer bytes_in.
+             * @member {number|Long} bytes_in
+             * @memberof ibrl.v1.UsagePeer
+             * @instance
+             */
+            UsagePeer.prototype.bytes_in = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsagePeer bytes_out.
+             * @member {number|Long} bytes_out
+             * @memberof ibrl.v1.UsagePeer
+             * @instance
+             */
+            UsagePeer.prototype.bytes_out = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified UsagePeer message. Does not implicitly {@link ibrl.v1.UsagePeer.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.UsagePeer
+             * @static
+             * @param {ibrl.v1.UsagePeer.$Properties} message UsagePeer message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            UsagePeer.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.key != null && $Object.hasOwnProperty.call(message, "key") && message.key.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.key);
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.node);
+                if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in") && (typeof message.bytes_in === "object" ? message.bytes_in.low || message.bytes_in.high : message.bytes_in !== 0))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.bytes_in);
+                if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out") && (typeof message.bytes_out === "object" ? message.bytes_out.low || message.bytes_out.high : message.bytes_out !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.bytes_out);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a UsagePeer message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.UsagePeer
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsagePeer & ibrl.v1.UsagePeer.$Shape} UsagePeer
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            UsagePeer.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.UsagePeer();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.key = value;
+                            else
+                                delete message.key;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_in = value;
+                            else
+                                delete message.bytes_in;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_out = value;
+                            else
+                                delete message.bytes_out;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return UsagePeer;
+        })();
+
+        v1.UsageSeen = (function() {
+
+            /**
+             * Properties of a UsageSeen.
+             * @typedef {Object} ibrl.v1.UsageSeen.$Properties
+             * @property {Uint8Array|null} [key] UsageSeen key
+             * @property {string|null} [node] UsageSeen node
+             * @property {string|null} [allocation] UsageSeen allocation
+             * @property {number|Long|null} [bytes_in] UsageSeen bytes_in
+             * @property {number|Long|null} [bytes_out] UsageSeen bytes_out
+             * @property {number|Long|null} [metered_ms] UsageSeen metered_ms
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a UsageSeen.
+             * @memberof ibrl.v1
+             * @interface IUsageSeen
+             * @augments ibrl.v1.UsageSeen.$Properties
+             * @deprecated Use ibrl.v1.UsageSeen.$Properties instead.
+             */
+
+            /**
+             * Shape of a UsageSeen.
+             * @typedef {ibrl.v1.UsageSeen.$Properties} ibrl.v1.UsageSeen.$Shape
+             */
+
+            /**
+             * Constructs a new UsageSeen.
+             * @memberof ibrl.v1
+             * @classdesc Represents a UsageSeen.
+             * @constructor
+             * @param {ibrl.v1.UsageSeen.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const UsageSeen = function (properties) {
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * UsageSeen key.
+             * @member {Uint8Array} key
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.key = $util.newBuffer([]);
+
+            /**
+             * UsageSeen node.
+             * @member {string} node
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.node = "";
+
+            /**
+             * UsageSeen allocation.
+             * @member {string} allocation
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.allocation = "";
+
+            /**
+             * UsageSeen bytes_in.
+             * @member {number|Long} bytes_in
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.bytes_in = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageSeen bytes_out.
+             * @member {number|Long} bytes_out
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.bytes_out = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * UsageSeen metered_ms.
+             * @member {number|Long} metered_ms
+             * @memberof ibrl.v1.UsageSeen
+             * @instance
+             */
+            UsageSeen.prototype.metered_ms = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * Encodes the specified UsageSeen message. Does not implicitly {@link ibrl.v1.UsageSeen.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.UsageSeen
+             * @static
+             * @param {ibrl.v1.UsageSeen.$Properties} message UsageSeen message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            UsageSeen.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.key != null && $Object.hasOwnProperty.call(message, "key") && message.key.length)
+                    writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.key);
+                if (message.node != null && $Object.hasOwnProperty.call(message, "node") && message.node !== "")
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.node);
+                if (message.allocation != null && $Object.hasOwnProperty.call(message, "allocation") && message.allocation !== "")
+                    writer.uint32(/* id 3, wireType 2 =*/26).string(message.allocation);
+                if (message.bytes_in != null && $Object.hasOwnProperty.call(message, "bytes_in") && (typeof message.bytes_in === "object" ? message.bytes_in.low || message.bytes_in.high : message.bytes_in !== 0))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.bytes_in);
+                if (message.bytes_out != null && $Object.hasOwnProperty.call(message, "bytes_out") && (typeof message.bytes_out === "object" ? message.bytes_out.low || message.bytes_out.high : message.bytes_out !== 0))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.bytes_out);
+                if (message.metered_ms != null && $Object.hasOwnProperty.call(message, "metered_ms") && (typeof message.metered_ms === "object" ? message.metered_ms.low || message.metered_ms.high : message.metered_ms !== 0))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint64(message.metered_ms);
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a UsageSeen message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.UsageSeen
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.UsageSeen & ibrl.v1.UsageSeen.$Shape} UsageSeen
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            UsageSeen.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message, value;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.UsageSeen();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.bytes()).length)
+                                message.key = value;
+                            else
+                                delete message.key;
+                            continue;
+                        }
+                    case 2: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.node = value;
+                            else
+                                delete message.node;
+                            continue;
+                        }
+                    case 3: {
+                            if (wireType !== 2)
+                                break;
+                            if ((value = reader.stringVerify()).length)
+                                message.allocation = value;
+                            else
+                                delete message.allocation;
+                            continue;
+                        }
+                    case 4: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_in = value;
+                            else
+                                delete message.bytes_in;
+                            continue;
+                        }
+                    case 5: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.bytes_out = value;
+                            else
+                                delete message.bytes_out;
+                            continue;
+                        }
+                    case 6: {
+                            if (wireType !== 0)
+                                break;
+                            if (typeof (value = reader.uint64()) === "object" ? value.low || value.high : value !== 0)
+                                message.metered_ms = value;
+                            else
+                                delete message.metered_ms;
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return UsageSeen;
         })();
 
         v1.ProofAggregate = (function() {

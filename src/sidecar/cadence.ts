@@ -35,6 +35,8 @@ export interface Cadence {
   /** This node's share of the cluster's write budget, and what it may save up. */
   writesPerS: number;
   writeBurst: number;
+  /** Periods of what it carried that this node keeps in KV: all nodes' together stay a few megabytes. */
+  usagePeriods: number;
   /** Least time between two reads of the catalog: one read costs the cluster's size, so all readers together cost N². */
   catalogReadMs: number;
 }
@@ -49,6 +51,7 @@ export function cadenceFor(members: number, sealedBytes: number, limits: Cadence
     eventMs: eventMs > heartbeatMs ? null : eventMs,
     writesPerS: Math.min(1, CLUSTER_WRITES_PER_S / n),
     writeBurst: 2,
+    usagePeriods: Math.max(2, Math.min(24, Math.floor(20_000 / n))),
     catalogReadMs: Math.max(1_000, n * 10),
   };
 }

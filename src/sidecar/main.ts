@@ -93,9 +93,11 @@ import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.j
 import { PinFile } from "./state/pin-file.js";
 import { ProofChecks } from "./proof-checks.js";
 import { ProofFolder } from "./state/proof-folder.js";
-import { StateReader } from "./state-reader.js";
+import { UsageFolder } from "./state/usage-folder.js";
+import { StateReader, type StateVerdict } from "./state-reader.js";
 import { storedIn } from "./stored-records.js";
 import { Telemetry } from "./telemetry.js";
+import { createTraffic } from "./traffic/create.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
 import { WorkOutcomes } from "./work-outcomes.js";
@@ -222,6 +224,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     standalone: { node: settings.nodeName, address: settings.advertiseAddr ?? "127.0.0.1" },
     ...(settings.advertiseAddr === undefined ? {} : { advertiseAddr: settings.advertiseAddr }),
   });
+  let peerStates: ReadonlyMap<string, StateVerdict> = new Map();
   const reflector = { ...DEFAULT_PROBE_SETTINGS.reflector, ...answersFor(settings) };
   const runner = new StampRunner(probeKeys, { ...DEFAULT_PROBE_SETTINGS, intervalMs: settings.probeIntervalMs, windowMs: settings.probeWindowMs, reflector }, {
     onSamples: (samples) => probeTelemetry.sampled(samples.map(({ sample }) => sample)),
@@ -235,7 +238,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     ownKey,
     registry, clock,
     observer: probeTelemetry.probing,
-    states: () => states.read(datacenter() ?? "", { consistency: "stale" }),
+    states: async () => (peerStates = await states.read(datacenter() ?? "", { consistency: "stale" })),
     ownCoordinate: () => publisher.sealed?.state.record.coordinate,
     chunks: () => publishedChunks(publisher.cadence.heartbeatMs, settings.probeIntervalMs),
     published: () => publisher.publishedState?.probe,
@@ -325,18 +328,43 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       })
     : undefined;
   const folder = new ProofFolder(settings.stateDir);
+  const runs = await createNomadRuns(nomadSettingsFrom(settings.nomadEnv));
+  const mayWrite = () => publisher.mayWrite();
+  const signing = () => {
+    const place = joinedAs(publisher);
+    return place === undefined || voice.yielded ? undefined : { ...place, identity, epoch: epoch.epoch };
+  };
+  const traffic = settings.countTraffic
+    ? createTraffic({
+        runs, nomadNode, clock, keys, signing, logger,
+        name: `ibrl_${identity.beaconId}_${String(process.pid)}`,
+        env: process.env,
+        sampleMs: settings.proofIntervalMs,
+        periodMs: settings.usagePeriodMs,
+        self: () => publisher.self?.node,
+        price: () => publisher.sealed?.beacon.record.priceMicroUsdPerGb,
+        peers: () => [...peerStates.values()].flatMap((state) => ("verified" in state && registry.byNode(state.verified.record.node)?.verified.key.hex === state.verified.key.hex ? [state.verified] : [])),
+        linked: () => new Set(probing.halves().map(({ peerKey }) => peerKey)),
+        folder: new UsageFolder(settings.stateDir),
+        publishing: { consul, clock, mayWrite, everyMs: () => publisher.cadence.heartbeatMs, keep: () => publisher.cadence.usagePeriods, health: health("usage statements") },
+        isOwnKey: (key) => rotator.isOwn(key),
+        metrics: { metered: (on) => metrics.trafficMetered.set(on), carried: metrics.carried },
+        health: health("traffic meter"),
+      })
+    : undefined;
   const proofs = new ProofRecorder({
-    clock, logger, folder,
+    clock, logger, folder, runs,
     sampleMs: settings.proofIntervalMs,
-    runs: await createNomadRuns(nomadSettingsFrom(settings.nomadEnv)),
     nomadNode,
+    traffic: async (until) => (await traffic?.totals(until)) ?? new Map(),
     signing: () => {
-      const [place, beacon] = [joinedAs(publisher), publisher.sealed?.beacon];
-      return place === undefined || beacon === undefined || voice.yielded ? undefined : { ...place, beacon, identity, keys, epoch: epoch.epoch };
+      const [as, beacon] = [signing(), publisher.sealed?.beacon];
+      return as === undefined || beacon === undefined ? undefined : { ...as, beacon, keys };
     },
+    onSealed: (elapsedMs) => metrics.proofGenerated.observe(elapsedMs / 1_000),
     decision: async (id, until) => sealedDecisionIn((await storedIn(consul).decision(id, { signal: until })) ?? new Uint8Array()),
     trust: { keys, isOwnKey: (key) => rotator.isOwn(key) },
-    root: new RootPublisher({ consul, clock, folder, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
+    root: new RootPublisher({ consul, clock, folder, mayWrite, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
   });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), clusterPolicy: () => clusterPolicy?.document, services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
@@ -358,7 +386,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     session: federation === undefined ? reachability(endpoint, clock) : (until, connected) => federation.session(until, connected),
     onState: (connected) => metrics.beaconConnected.set(connected),
   });
-  const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys })), proofVerifyEvent(new ProofChecks(() => view.list()))]);
+  const events: EventHandlers = new Map([beaconAttestEvent(attestor), policyQueryEvent(new PolicyQueries({ own: () => clusterPolicy?.context, nodes: () => view.list(), stored: policies.stored, keys })), proofVerifyEvent(new ProofChecks(() => view.list(), clock, metrics.proofVerified))]);
   const grpc = new GrpcApi({
     bind: settings.grpcBind, insecureBind: settings.insecureBind, guard, reader: view, workloads, policies, events, logger,
     tls: settings.tls?.grpc === true ? tls : undefined,
@@ -394,6 +422,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
       reputations.run(() => view.list(), () => publisher.cadence.heartbeatMs, signal),
       price.run(signal),
       proofs.run(signal),
+      traffic?.run(signal),
       nodeMetadata?.run(settings.beatMs, signal),
       mover?.run(signal),
       tls?.run(clock, signal),

@@ -31,6 +31,7 @@ const WASM_FAULTS = keysOf<WasmFault>({ refused: 0, "no-start": 0, deadline: 0, 
 const CLOCK_OWNERS = ["own", "fleet", "peer"] as const;
 type ClockOwner = (typeof CLOCK_OWNERS)[number];
 /** `failed`: there were no verdicts, and so no decision. */
+const VERIFICATION_RESULTS = ["newest", "not-newest", "not-found"] as const;
 const EVALUATION_RESULTS = ["match", "no-match", "failed"] as const;
 
 /** As probe/reflector.ts counts them; a test compares. */
@@ -106,6 +107,9 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   interfaceBytes("hypercore_ibrl_interface_receive_bytes_total", "Bytes that each network interface received, by the kernel; without loopback.", ({ receiveBytes }) => receiveBytes);
   interfaceBytes("hypercore_ibrl_interface_transmit_bytes_total", "Bytes that each network interface sent, by the kernel; without loopback.", ({ transmitBytes }) => transmitBytes);
 
+  const proofVerifications = labelled("hypercore_ibrl_proof_verifications_total", "Proofs that were asked about by PROOF_VERIFY, by result (newest, not-newest, not-found).", ["result"]);
+  const proofVerificationTime = histogram("hypercore_ibrl_proof_verification_seconds", "Time that such a question took, from its arrival to the answer.");
+  const carriedBytes = labelled("hypercore_ibrl_carried_bytes_total", "Bytes of IP packets to (in) and from (out) the allocations of this node, as the kernel counted them.", ["direction"]);
   const attestations = labelled("hypercore_ibrl_attestations_total", "Attestations that this node signed for who asked, by type.", ["type"]);
   const attestationTime = histogram("hypercore_ibrl_attestation_seconds", "Time that an attestation took, from the question to the signature.");
   for (const type of ATTESTATION_TYPES) attestations.inc({ type }, 0);
@@ -116,6 +120,8 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
   const moves = labelled("hypercore_ibrl_workload_moves_total", "Workloads that this sidecar moved to another node, by cause.", ["cause"]);
   const stuck = new Gauge({ name: "hypercore_ibrl_workloads_stuck", help: "Workloads that should move and do not, by state (moved-too-often: a person has to look; no-node); shown by the sidecar that moves.", labelNames: ["state"], registers });
   for (const cause of MOVE_CAUSES) moves.inc({ cause }, 0);
+  for (const result of VERIFICATION_RESULTS) proofVerifications.inc({ result }, 0);
+  for (const direction of ["in", "out"]) carriedBytes.inc({ direction }, 0);
   for (const result of EVALUATION_RESULTS) policyEvaluations.inc({ result }, 0);
   for (const rule of RULE_KINDS) policyViolations.inc({ rule }, 0);
   for (const fault of WASM_FAULTS) wasmFaults.inc({ fault }, 0);
@@ -233,6 +239,14 @@ export function createMetrics({ defaults = true, interfaces }: MetricsOptions = 
 
     nodeMetadataWrites: counter("hypercore_ibrl_nomad_metadata_writes_total", "Writes of this node's values into its Nomad client's metadata; each is a Raft write of Nomad's servers."),
     nodeMetadataWriteFailures: counter("hypercore_ibrl_nomad_metadata_write_failures_total", "Such writes that Nomad did not take."),
+
+    proofGenerated: histogram("hypercore_ibrl_proof_generation_seconds", "Time that an entry of a proof took to be made, signed, checked and put on the disk; its count is that of entries."),
+    proofVerified: (result: (typeof VERIFICATION_RESULTS)[number], elapsedMs: number) => {
+      proofVerifications.inc({ result });
+      proofVerificationTime.observe(elapsedMs / 1_000);
+    },
+    trafficMetered: gauge("hypercore_ibrl_traffic_metered", "1 while the kernel counts the bytes of this node's allocations, 0 where it cannot; no sample where that is off."),
+    carried: (direction: "in" | "out", bytes: number) => carriedBytes.inc({ direction }, bytes),
 
     mover: gauge("hypercore_ibrl_mover", "1 while this sidecar is the one that moves workloads; no sample where it does not place."),
     workloadMoved: (cause: MoveCause) => moves.inc({ cause }),

@@ -52,6 +52,8 @@ export interface NomadAllocation {
   drivers?: string[];
   /** Of the job, likewise. */
   meta?: ReadonlyMap<string, string>;
+  /** Its host ports; absent where it has none, or the answer does not carry its resources. */
+  endpoints?: readonly { address: string; port: number }[];
 }
 
 /** Work that the servers' schedulers hold back or have not come to yet, of those evaluations that name a node. */

@@ -39,8 +39,24 @@ export interface AllocationUsage {
   memoryBytes?: number;
 }
 
+/** An allocation that is to run or runs, and where it is reached. */
+export interface PlacedAllocation {
+  id: string;
+  job: string;
+  namespace: string;
+  /** Its host ports. */
+  endpoints: readonly { address: string; port: number }[];
+  /** Of a network of its own (bridge mode), once it has one. */
+  ownAddress?: string;
+}
+
 /** Every call rejects with NomadError, and with nothing else. */
 export interface NomadRuns {
+  /**
+   * Those that are not over. With `since`, an index of an answer before: when something changed, or after `waitMs`. The index is
+   * absent where Nomad tells none.
+   */
+  placed(nodeId: string, wait: { since: string | undefined; waitMs: number }, options?: NomadCallOptions): Promise<{ allocations: PlacedAllocation[]; index: string | undefined }>;
   /** Those that Nomad still keeps and the token may see, the ended ones too; none that never started. */
   runs(nodeId: string, options?: NomadCallOptions): Promise<AllocationRun[]>;
   usage(allocationId: string, options?: NomadCallOptions): Promise<AllocationUsage>;

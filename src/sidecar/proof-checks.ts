@@ -16,17 +16,28 @@ export class ProofCheckError extends Error {
   readonly code = "not-found";
 }
 
+type Result = "newest" | "not-newest" | "not-found";
+
 export class ProofChecks {
-  constructor(private readonly nodes: () => Promise<NodeView[]>) {}
+  constructor(
+    private readonly nodes: () => Promise<NodeView[]>,
+    private readonly clock: { monoMs(): number },
+    private readonly onChecked: (result: Result, elapsedMs: number) => void,
+  ) {}
 
   /** `workload`: Nomad's allocation or job; `proofHash`: hex. Rejects with ProofCheckError, and as `nodes` does. */
   async check(workload: string, proofHash: string): Promise<ProofCheck> {
+    const startedMs = this.clock.monoMs();
+    const tell = (result: Result): void => this.onChecked(result, this.clock.monoMs() - startedMs);
     const views = await this.nodes();
     const named = views
       .flatMap(({ trust, state }) => (isBelieved(trust) ? (state?.record.workloads ?? []) : []))
       .filter(({ id, job }) => id === workload || job === workload);
+    if (named.length === 0) tell("not-found");
     if (named.length === 0) throw new ProofCheckError(`no node that is believed here runs ${JSON.stringify(workload)}`);
     const wanted = proofHash.toLowerCase();
-    return { newest: named.some(({ proof }) => proof?.hash === wanted), registryHash: registryHash(views) };
+    const newest = named.some(({ proof }) => proof?.hash === wanted);
+    tell(newest ? "newest" : "not-newest");
+    return { newest, registryHash: registryHash(views) };
   }
 }

@@ -116,6 +116,11 @@ export class Publisher {
     return this.#registration.ttlMs;
   }
 
+  /** A Raft write of another part of the sidecar, within this node's share: false where it has to wait. */
+  mayWrite(): boolean {
+    return this.#budget.tryTake(this.deps.clock.monoMs());
+  }
+
   /** Beats until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#every(() => this.beat(signal), signal), this.#every(() => this.#passTtl(signal), signal)]);

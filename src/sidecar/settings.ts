@@ -50,6 +50,8 @@ export const SETTINGS = [
   { name: "probe-key-file", env: "IBRL_PROBE_KEY_FILE", kind: "text", group: "Measuring", default: "", help: "File with a secret that all nodes share (raw, or hex: and hex digits), from which the probes' HMAC keys are made. Default: each two nodes agree their own by X25519." },
   { name: "probe-open-rate", env: "IBRL_PROBE_OPEN_RATE", kind: "number", group: "Measuring", default: "0", min: 0, max: 1000, help: "Unauthenticated probes a second, of all strangers together, that the reflector answers, stateless. 0: known peers only." },
   { name: "proof-interval", env: "IBRL_PROOF_INTERVAL", kind: "duration", group: "Measuring", default: "30s", min: 500, max: 600_000, help: "Between two looks at each Nomad allocation on this node, and at what it uses, for its proof (docs/proofs.md)." },
+  { name: "traffic-meter", env: "IBRL_TRAFFIC_METER", kind: "choice", group: "Measuring", default: "nft", choices: ["nft", "off"], help: "nft: have the kernel count the bytes of each Nomad allocation, by an nftables table of the sidecar's own (needs the program nft and CAP_NET_ADMIN; without them nothing is counted, and the log says so). off: count nothing (docs/usage.md)." },
+  { name: "usage-period", env: "IBRL_USAGE_PERIOD", kind: "duration", group: "Measuring", default: "1h", min: 1_000, max: 86_400_000, help: "Of the statements of what this node carried, in whole seconds; the same on all nodes, whose counts are compared by it." },
   { name: "insecure-bind", env: "IBRL_INSECURE_BIND", kind: "boolean", group: "Serving", default: "false", help: "Allow a bind address beyond loopback although it is plain text." },
   { name: "cluster-policy", env: "IBRL_CLUSTER_POLICY", kind: "text", group: "Policy", default: "", help: "Policy file or module of the cluster: every decision of this sidecar satisfies it too, whatever a spawn's policy says, and the node's signed state names it. Read at the start. Empty: none." },
   { name: "tls-cert-file", env: "IBRL_TLS_CERT_FILE", kind: "text", group: "Serving", default: "", help: "PEM certificate of the ports, and its chain: with it, and the two files below, they speak mTLS. Looked at every two seconds; a new one is taken up without a restart." },
@@ -159,6 +161,8 @@ export interface SidecarSettings {
   probeKeyFile: string;
   probeOpenRate: number;
   proofIntervalMs: number;
+  countTraffic: boolean;
+  usagePeriodMs: number;
   clusterPolicy: string;
   beaconEndpoint: string;
   /** Lower-case hex. */
@@ -215,6 +219,8 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
     probeBind: text("probe-bind-addr") === "" ? undefined : text("probe-bind-addr") === "off" ? null : hostPortOf(found.get("probe-bind-addr")),
     probeIntervalMs: number("probe-interval"),
     proofIntervalMs: number("proof-interval"),
+    countTraffic: text("traffic-meter") !== "off",
+    usagePeriodMs: number("usage-period"),
     probeWindowMs: number("probe-window"),
     probePeers: Math.floor(number("probe-peers")),
     probeKeyFile: text("probe-key-file") ?? "",
@@ -246,6 +252,9 @@ export function resolveSettings(sources: SettingSources): SidecarSettings {
   if (settings.beaconPriceSchedule !== "" && settings.beaconPriceScript !== "") {
     const other = found.get("beacon-price-schedule")?.where ?? "";
     throw new SettingsError(found.get("beacon-price-script")?.where ?? "", `is given together with ${other}: the price comes from one of them`);
+  }
+  if (settings.usagePeriodMs % 1_000 !== 0 || 86_400_000 % settings.usagePeriodMs !== 0) {
+    throw new SettingsError(found.get("usage-period")?.where ?? "", "does not divide a day into whole seconds");
   }
   if (settings.trustMode === "allow-list" && settings.operatorKeys.length === 0) {
     throw new SettingsError(found.get("trust-mode")?.where ?? "", "allow-list needs --operator-key: whose list counts");

@@ -2,7 +2,8 @@
  * Decisions and policies as they lie in Consul's KV: bytes, which whoever reads them verifies. The sidecar serves them
  * by it, and the command line reads by it where it asks Consul itself.
  */
-import { POLICY_NAMES_PREFIX } from "../beacon/documents.js";
+import { POLICY_NAMES_PREFIX, USAGE_PREFIX } from "../beacon/documents.js";
+import { placeOfUsage } from "../beacon/usage-document.js";
 import { decisionKey } from "../policy/decision-document.js";
 import { MAX_STORED_BYTES, policyBytesKey, policyNameKey } from "../policy/stored-policy.js";
 import type { ConsulApi, ReadOptions } from "./consul-api.js";
@@ -13,6 +14,14 @@ export interface StoredDocument {
   value: Uint8Array;
 }
 
+/** Of periods that begin within it; an end of 0 is none. */
+export interface UsageQuery {
+  /** Absent: all nodes'. */
+  node?: string;
+  fromMs: number;
+  toMs: number;
+}
+
 /** Undefined: nothing lies there. */
 export interface StoredRecords {
   decision(id: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
@@ -20,7 +29,12 @@ export interface StoredRecords {
   policy(name: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
   policies(options?: ReadOptions): Promise<StoredDocument[]>;
   policyBytes(hash: string, options?: ReadOptions): Promise<Uint8Array | undefined>;
+  /** Statements of what nodes carried, by their keys. */
+  usage(query: UsageQuery, options?: ReadOptions): Promise<StoredDocument[]>;
 }
+
+/** Consul's own limit of a value. */
+const MAX_USAGE_BYTES = 512 * 1024;
 
 /** Every call rejects with ConsulError. `at` holds for all of them. */
 export function storedIn(consul: Pick<ConsulApi, "kvGet" | "kvList">, at: ReadOptions = {}): StoredRecords {
@@ -29,6 +43,15 @@ export function storedIn(consul: Pick<ConsulApi, "kvGet" | "kvList">, at: ReadOp
     decision: (id, options) => get(decisionKey(id), options),
     policy: (name, options) => get(policyNameKey(name), options),
     policyBytes: (hash, options) => get(policyBytesKey(hash), options),
+    usage: async ({ node, fromMs, toMs }, options) => {
+      const reading = consul.kvList(USAGE_PREFIX, { ...at, ...options, maxValueBytes: MAX_USAGE_BYTES });
+      const { value } = await whole(reading, "kv.list", `key:read below "${USAGE_PREFIX}"`);
+      return value.flatMap((entry) => {
+        const place = placeOfUsage(entry.key);
+        const wanted = place !== undefined && (node === undefined || place.node === node) && place.periodStartMs >= fromMs && (toMs === 0 || place.periodStartMs < toMs);
+        return wanted ? [{ name: entry.key, value: entry.value }] : [];
+      });
+    },
     policies: async (options) => {
       const reading = consul.kvList(POLICY_NAMES_PREFIX, { ...at, ...options, maxValueBytes: MAX_STORED_BYTES });
       const { value } = await whole(reading, "kv.list", `key:read below "${POLICY_NAMES_PREFIX}"`);

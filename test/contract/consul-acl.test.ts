@@ -3,7 +3,11 @@ import { randomUUID } from "node:crypto";
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConsulApi } from "../../src/sidecar/consul-api.js";
+import { usageKey } from "../../src/beacon/usage-document.js";
+import { UsagePublisher } from "../../src/sidecar/traffic/usage-publisher.js";
 import { runCli } from "../harness/built-cli.js";
+import { policyOf } from "../harness/cluster.js";
+import { PERIOD_MS, START_MS, statement } from "../harness/usage.js";
 import { type OneAgent, START_WITHIN_MS, startOneAgent } from "./one-agent.js";
 
 const MANAGEMENT = randomUUID();
@@ -61,6 +65,35 @@ describe("ACL tokens on a real agent", () => {
     for (const [, call] of refusals) await expect(call(api)).resolves.not.toThrow();
     await api.passTtl("ibrl-beacon", "ok");
     await expect(api.events("ibrl")).resolves.toMatchObject({ value: [expect.objectContaining({ name: "ibrl" })] });
+  });
+
+  it("statements of usage wait for the rule that they need, which is named, and are written once it is there", async () => {
+    const rules = policyOf("sidecar", "node-1").split("\n");
+    const without = rules.filter((line) => !line.includes("ibrl/v1/usage/"));
+    expect(without).toHaveLength(rules.length - 1);
+    const [poor, rich] = [connectWith(await tokenWith(without.join("\n"))), connectWith(await tokenWith(rules.join("\n")))];
+    let api = poor;
+    const told: unknown[] = [];
+    const publisher = new UsagePublisher({
+      consul: { kvList: (...args) => api.kvList(...args), kvPut: (...args) => api.kvPut(...args), kvDelete: (...args) => api.kvDelete(...args) },
+      clock: { monoMs: () => 0 }, everyMs: () => 0, mayWrite: () => true, keep: () => 2,
+      health: { up: () => told.push("up"), down: (error) => told.push(error) },
+    });
+    const of = (n: number) => statement({ periodStartMs: START_MS + n * PERIOD_MS, untilMs: START_MS + (n + 1) * PERIOD_MS });
+    const keys = async (): Promise<string[]> => (await rich.kvList("ibrl/v1/usage/")).value.map(({ key }) => key);
+    const offer = () => publisher.offer({ node: "node-1", datacenter: "dc1" }, new AbortController().signal);
+    publisher.take(of(0));
+    await offer();
+    expect(told).toEqual([expect.objectContaining({ code: "permission", fields: expect.objectContaining({ permission: `key:write on "${usageKey(of(0).record)}"` }) as unknown })]);
+    expect(await keys()).toEqual([]);
+    api = rich;
+    await offer();
+    expect(told.at(-1)).toBe("up");
+    // The newest periods stay, older ones go.
+    publisher.take(of(1));
+    publisher.take(of(2));
+    await offer();
+    expect(await keys()).toEqual([of(1), of(2)].map(({ record }) => usageKey(record)));
   });
 
   it("does not let events that were withheld pass for none", async () => {

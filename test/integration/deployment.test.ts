@@ -56,7 +56,7 @@ async function deploy(release: string): Promise<void> {
   const { ports } = cluster.nodes[0] as LocalNode;
   const given = {
     // A test has less time than an operator; still many times what a sidecar takes to start.
-    release, stagger: "20s", user: USER,
+    release, stagger: "20s", user: USER, count_traffic: "true",
     // Two hosts on one machine.
     bind_address: "${meta.address}", consul_http_addr: `https://\${meta.address}:${String(ports.consulHttp)}`, consul_client_certificate: "true",
     grpc_port: String(ports.sidecarGrpc), http_port: String(ports.sidecarHttp), settings_file: "settings.json",
@@ -130,6 +130,8 @@ withExec("the system job", () => {
       secured: SHIPPED_RULES,
       nomadConfig: (index) => ({
         acl: { enabled: true },
+        // Nomad's own list, and what counting takes.
+        plugin: [{ exec: [{ config: [{ allow_caps: ["audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod", "net_bind_service", "setfcap", "setgid", "setpcap", "setuid", "sys_chroot", "net_admin"] }] }] }],
         client: {
           meta: { address: `127.0.0.${String(index + 1)}` },
           // Nomad's JSON wants labelled blocks as lists.
@@ -137,7 +139,7 @@ withExec("the system job", () => {
             { "hypercore-ibrl-state": [{ path: volume("state", index) }] },
             { "hypercore-ibrl-config": [{ path: volume("config", index), read_only: true }] },
           ],
-          chroot_env: { ...execChroot([process.execPath]), [process.execPath]: NODE_PROGRAM, [join(scratch, "node_modules")]: INSTALLED },
+          chroot_env: { ...execChroot([process.execPath, "/usr/sbin/nft"]), [process.execPath]: NODE_PROGRAM, [join(scratch, "node_modules")]: INSTALLED },
         },
       }),
     });
@@ -163,6 +165,8 @@ withExec("the system job", () => {
       }
       // Drivers are Nomad's word alone.
       for (const { capabilities } of Object.values(await beacons())) expect(capabilities).toContain("exec");
+      // The kernel counts for a user without other rights.
+      for (const { address, ports } of cluster.nodes) expect(await (await fetch(`http://${address}:${String(ports.sidecarHttp)}/metrics`)).text()).toContain("hypercore_ibrl_traffic_metered 1");
     }, LONG);
   }, 200_000);
 
@@ -184,7 +188,7 @@ withExec("the system job", () => {
     }
   }, 200_000);
 
-  test("stopped and purged it leaves only pins and proofs' roots in Consul and the volumes on the hosts; those removed, nothing", async () => {
+  test("stopped and purged it leaves only pins, proofs' roots and statements of usage in Consul and the volumes on the hosts; those removed, nothing", async () => {
     await nomad("job", "stop", "-purge", "-detach", JOB);
     const keys = async (): Promise<string[]> => {
       const answer = await consul().request("/v1/kv/ibrl/?keys", {});
@@ -197,7 +201,7 @@ withExec("the system job", () => {
       }
       expect(processes()).toEqual([]);
       const left = await keys();
-      expect(left.filter((key) => !key.endsWith("/proofs"))).toEqual(NODES.map((name) => `ibrl/v1/pins/dc1/${name}`));
+      expect(left.filter((key) => !key.endsWith("/proofs") && !key.startsWith("ibrl/v1/usage/dc1/"))).toEqual(NODES.map((name) => `ibrl/v1/pins/dc1/${name}`));
     }, LONG);
     for (const key of await keys()) await consul().request(`/v1/kv/${key}`, { method: "DELETE" });
     expect(await keys()).toEqual([]);

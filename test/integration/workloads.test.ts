@@ -351,9 +351,6 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
   await eventually(async () => expect(await listed("crashing")).toMatchObject({ ended: "failed", restarts: 1 }), { timeoutMs: 60_000 });
   await eventually(async () => expect((await listed(id ?? ""))?.segments).toBeGreaterThan(1), { timeoutMs: 60_000 });
 
-  const { ResourceUsage: usage } = await nomad<{ ResourceUsage: { MemoryStats: { Measured: string[] | null } } }>(`/v1/client/allocation/${allocation ?? ""}/stats`);
-  const measured = usage.MemoryStats.Measured !== null;
-
   // What another node holds of it, signed in the state, must be in whatever file is exported later.
   const newest = async () => {
     const { sealed_state: sealed = "" } = await listedNode(sidecarOf(node(2)), "node-1");
@@ -420,8 +417,9 @@ test("what ran on a node is proved by it, across a kill of its sidecar; a change
   const named = segments.find(({ hash }) => hash === claimed.hash);
   expect(Buffer.from(named?.signature ?? []).toString("hex")).toBe(claimed.signature);
   expect(new Set(records.map(({ epoch }) => epoch)).size).toBe(2);
-  // Figures where Nomad has them; on control groups of version 1 it has none.
-  expect(records.flatMap(({ spans }) => spans).some(({ memoryBytes = 0 }) => memoryBytes > 0)).toBe(measured);
+  // A shell and its sleep, by Nomad's own measuring.
+  const spans = records.flatMap((record) => record.spans);
+  expect(spans.some(({ memoryBytes = 0, cpuPpm }) => memoryBytes > 100_000 && memoryBytes < 100_000_000 && cpuPpm !== undefined)).toBe(true);
 
   const [entries] = file.chains.map(({ segments }) => segments);
   entries?.splice(1, 1);

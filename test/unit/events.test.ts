@@ -52,7 +52,7 @@ beforeAll(async () => {
   const queries = new PolicyQueries({ own: () => own, nodes: async () => views, stored: { decision: async (id) => kept.get(id) }, keys });
   api = new GrpcApi({
     bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, guard: someGuard(), reader: { list: async () => views }, workloads: someWorkloads(), logger,
-    events: new Map([beaconAttestEvent(attestor), policyQueryEvent(queries), proofVerifyEvent(new ProofChecks(async () => views))]),
+    events: new Map([beaconAttestEvent(attestor), policyQueryEvent(queries), proofVerifyEvent(new ProofChecks(async () => views, { monoMs: () => 0 }, () => {}))]),
   });
   address = `127.0.0.1:${String((await api.start()).port)}`;
 });

@@ -15,6 +15,18 @@ test("a gap is a span that says why, and counts as not watched", () => {
   expect(checkChain([first as never, second])).toMatchObject({ ok: true, gaps: [{ reason: "not-watched", ms: 30_000 }], totals: { watchedMs: 90_000, gapMs: 30_000, restarts: 1 } });
 });
 
+test("bytes are summed, in gaps too; a segment of a version that counted none begins the sums anew", () => {
+  const traffic = (n: number) => ({ bytesIn: n, bytesOut: 10 * n, meteredMs: 1_000 });
+  const one = segmentAfter(undefined, { spans: [{ endMs: STARTED_MS + 1_000, traffic: traffic(1) }, { endMs: STARTED_MS + 9_000, gap: "no-answer", traffic: traffic(2) }] });
+  const two = segmentAfter(one, { spans: [{ endMs: STARTED_MS + 10_000 }, { endMs: STARTED_MS + 11_000, traffic: traffic(4) }] });
+  expect(checkChain([one, two])).toMatchObject({ ok: true, totals: { traffic: { bytesIn: 7, bytesOut: 70, meteredMs: 3_000 } } });
+  const { traffic: _, ...without } = two.record.totals;
+  const old = sealed({ ...two.record, totals: without, spans: [{ endMs: STARTED_MS + 11_000 }] });
+  expect(checkChain([one, old, segmentAfter(old, { spans: [{ endMs: STARTED_MS + 12_000, traffic: traffic(8) }] })])).toMatchObject({ ok: true, totals: { traffic: { bytesIn: 8 } } });
+  const forged = sealed({ ...two.record, totals: { ...two.record.totals, traffic: { ...traffic(7), meteredMs: 3_000, bytesOut: 71 } } });
+  expect(checkChain([one, forged])).toEqual({ ok: false, position: 2, detail: "total bytesOut is not the sum of its spans" });
+});
+
 test("a pruned chain says how much is gone, and its totals still hold", () => {
   const pruned = chainOf(5, { keep: 3 });
   expect(checkChain(pruned.slice(2))).toMatchObject({ ok: true, prunedSegments: 2, totals: { watchedMs: 300_000 } });
@@ -52,6 +64,7 @@ test("Nomad's update in place is a higher version with another hash", () => {
 test.each([
   ["spans that go back", { spans: [{ endMs: STARTED_MS + 10 }, { endMs: STARTED_MS + 10 }] }, /end_ms/],
   ["figures in a gap", { spans: [{ endMs: STARTED_MS + 10, gap: "x", cpuPpm: 1 }] }, /nobody looked/],
+  ["bytes counted for longer than the span", { spans: [{ endMs: STARTED_MS + 10, traffic: { bytesIn: 1, bytesOut: 1, meteredMs: 11 } }] }, /metered_ms/],
   ["a negative figure", { spans: [{ endMs: STARTED_MS + 10, memoryBytes: -1 }] }, /memory_bytes/],
 ])("%s cannot be sealed", (_, fields, said) => {
   expect(() => segmentAfter(undefined, fields)).toThrow(said);

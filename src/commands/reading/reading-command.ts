@@ -125,7 +125,7 @@ export abstract class ReadingCommand extends PlainCommand {
 }
 
 /** NO_COLOR and TERM=dumb are read by hasColors. */
-function textOptions(): TextOptions {
+export function textOptions(): TextOptions {
   const { stdout } = process;
   return stdout.isTTY ? { columns: stdout.columns, color: stdout.hasColors() } : { columns: Infinity, color: false };
 }

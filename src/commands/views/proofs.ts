@@ -3,6 +3,7 @@ import type { ProofFileVerdict, VerifiedChain } from "../../beacon/proof-file.js
 import { endOf } from "../../beacon/proof-record.js";
 import type { KeptProof } from "../reading/kept-proofs.js";
 import { printable } from "./printable.js";
+import { bytesText } from "./wording.js";
 
 export interface ProofListDocument {
   schemaVersion: 1;
@@ -21,7 +22,8 @@ export interface VerifiedDocument {
 const NOT_PROVED = [
   "that the node told the truth: it proves what the node's key signed, and that nothing was changed since",
   "what the job was, beyond its hash, nor what it did",
-  "what happened between two looks: memory and CPU are those at the moment of a look, and bytes on the network are not recorded",
+  "what happened between two looks: memory and CPU are those at the moment of a look",
+  "that others counted the same bytes: `cluster usage` has what peers say",
   "that no newer entries exist, where the allocation had not ended",
 ];
 
@@ -74,6 +76,7 @@ function chainDocument({ last: { record }, segments, signers, verdict, root, eve
     gaps,
     memory: { samples: known(spans, "memoryBytes").length, maxBytes: largest(known(spans, "memoryBytes")) },
     cpu: { samples: known(spans, "cpuPpm").length, maxPpm: largest(known(spans, "cpuPpm")) },
+    traffic: totals.traffic ?? null,
     events: events.map(({ task, type, atMs, exitCode, signal }) => ({ task, type, at: iso(atMs), exitCode: exitCode ?? null, signal: signal ?? null })),
     root: root === undefined ? null : { sha256: root.aggregate.root, chains: root.aggregate.count, issuedAt: iso(root.aggregate.issuedAtMs), entry: root.position },
   };
@@ -100,6 +103,7 @@ function chainLines(chain: VerifiedDocument["chains"][number]): string[] {
     `  watched    ${seconds(chain.watchedMs)} s; not watched ${seconds(chain.gapMs)} s${chain.gaps.map(({ reason, ms }) => `, ${printable(reason)} ${seconds(ms)} s`).join("")}`,
     `  memory     ${chain.memory.maxBytes === null ? UNTOLD : `at most ${String(chain.memory.maxBytes)} bytes in ${counted(chain.memory.samples, "sample")}`}`,
     `  CPU        ${chain.cpu.maxPpm === null ? UNTOLD : `at most ${(chain.cpu.maxPpm / 1e6).toFixed(3)} cores in ${counted(chain.cpu.samples, "sample")}`}`,
+    `  traffic    ${trafficText(chain.traffic)}`,
     ...chain.events.map(({ task, type, at, exitCode, signal }) =>
       `  event      ${at}  ${printable(task)}  ${printable(type)}${exitCode === null ? "" : `, exit code ${String(exitCode)}`}${signal === null ? "" : `, signal ${String(signal)}`}`),
     `  entries    ${String(chain.segments)}, unbroken${chain.prunedSegments === 0 ? "" : `; ${String(chain.prunedSegments)} before them were pruned by the node`}`,
@@ -122,6 +126,10 @@ function decisionLines({ decision, decisionId }: VerifiedDocument["chains"][numb
     `  decided by ${printable(decider.node)}, key ${deciderKey}${trusted ? "" : ", which is none of the given keys"}`,
     ...policies.map(({ role, name, sha256 }) => `  policy     ${role} ${printable(name)}, sha256 ${sha256}`),
   ];
+}
+
+function trafficText(traffic: VerifiedDocument["chains"][number]["traffic"]): string {
+  return traffic === null ? "unknown: nothing was counted" : `${bytesText(traffic.bytesIn)} in, ${bytesText(traffic.bytesOut)} out, counted for ${seconds(traffic.meteredMs)} s`;
 }
 
 function known(spans: VerifiedChain["spans"], figure: "memoryBytes" | "cpuPpm"): number[] {

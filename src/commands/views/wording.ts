@@ -40,3 +40,19 @@ export function age(ms: number): string {
 export function unverifiedLabel(trust: TrustState): string {
   return isBelieved(trust) ? "" : ` (${trust})`;
 }
+
+/** Powers of 1000, as prices are for 10^9 bytes: `512 B`, `1.50 kB`, `12.3 GB`. */
+export function bytesText(bytes: number): string {
+  const unit = BYTE_UNITS.findLast(([, size]) => bytes >= size);
+  if (unit === undefined) return `${String(bytes)} B`;
+  const value = bytes / unit[1];
+  return `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${unit[0]}`;
+}
+
+const BYTE_UNITS: readonly (readonly [unit: string, size: number])[] = [
+  ["kB", 1e3],
+  ["MB", 1e6],
+  ["GB", 1e9],
+  ["TB", 1e12],
+  ["PB", 1e15],
+];

@@ -99,7 +99,13 @@ function proofMessage({ hash, signature, issuedAtMs, driver, totals, cpuPpm, mem
     metrics: Object.fromEntries(Object.entries(metrics).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))),
     proof_timestamp: Math.floor(issuedAtMs / 1_000),
     hypervisor_type: driver,
+    ...(totals.traffic === undefined ? {} : { bytes_in: totals.traffic.bytesIn, bytes_out: totals.traffic.bytesOut, metered_ms: totals.traffic.meteredMs }),
   };
+}
+
+/** Whether the traffic that was sent is the signed one. An earlier version of the sidecar sends none. */
+export function trafficAgrees(sent: cluster.services.api.WorkloadProof.$Properties | null | undefined, signed: cluster.services.api.WorkloadProof.$Properties | null | undefined): boolean {
+  return (["bytes_in", "bytes_out", "metered_ms"] as const).every((field) => sent?.[field] === null || sent?.[field] === undefined || String(sent[field]) === String(signed?.[field]));
 }
 
 /** To compare what was sent with what was signed. */

@@ -1,6 +1,7 @@
 /** The service Policies: what is asked for is checked here, done by policy-desk.ts, and read from KV as it lies there. */
 import { type sendUnaryData, type ServerUnaryCall, status, type StatusObject } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { NAME_RULE } from "../../beacon/record.js";
 import type { ServiceNodes } from "../../policy/candidates.js";
 import { DECISION_ID_RULE } from "../../policy/decision-document.js";
 import { POLICY_HASH_RULE, POLICY_NAME_RULE } from "../../policy/stored-policy.js";
@@ -59,10 +60,14 @@ export class GrpcPolicies {
       return { services: [...found].map(([name, nodes]) => ({ name, nodes: [...nodes] })) };
     });
 
-  async #documents({ decision, policy, policy_hash: hash, cluster_policy: cluster }: ibrl.v1.StoredQuery.$Properties, signal: AbortSignal): Promise<StoredDocument[]> {
+  async #documents({ decision, policy, policy_hash: hash, cluster_policy: cluster, usage }: ibrl.v1.StoredQuery.$Properties, signal: AbortSignal): Promise<StoredDocument[]> {
     const { stored, clusterPolicy } = this.service;
     if (cluster === true) return [clusterPolicy() ?? []].flat();
     const one = (name: string, value: Uint8Array | undefined): StoredDocument[] => (value === undefined ? [] : [{ name, value }]);
+    if (usage !== null && usage !== undefined) {
+      const { node } = usage;
+      return stored.usage({ ...(node ? { node: matching("usage.node", node, NAME_RULE) } : {}), fromMs: time("usage.from_ms", usage.from_ms), toMs: time("usage.to_ms", usage.to_ms) }, { signal });
+    }
     if (decision) return one(decision, await stored.decision(matching("decision", decision, DECISION_ID_RULE), { signal }));
     if (policy) return one(policy, await stored.policy(matching("policy", policy, POLICY_NAME_RULE), { signal }));
     if (hash) return one(hash, await stored.policyBytes(matching("policy_hash", hash, POLICY_HASH_RULE), { signal }));
@@ -94,6 +99,12 @@ export class GrpcPolicies {
 function matching(field: string, value: string, rule: RegExp): string {
   if (!rule.test(value)) throw new BadRequestError(`${field}: ${JSON.stringify(value.slice(0, 80))} is none`);
   return value;
+}
+
+function time(field: string, value: unknown): number {
+  const ms = Number(value ?? 0);
+  if (!Number.isSafeInteger(ms)) throw new BadRequestError(`${field}: is no time in milliseconds`);
+  return ms;
 }
 
 /** Nomad's own limit. */

@@ -39,6 +39,7 @@ export function storedAt(options: CallOptions): StoredRecords {
     policy: (policy) => one({ policy }),
     policyBytes: (hash) => one({ policy_hash: hash }),
     policies: () => ask({}),
+    usage: ({ node = "", fromMs, toMs }) => ask({ usage: { node, from_ms: fromMs, to_ms: toMs } }),
   };
 }
 

@@ -13,7 +13,7 @@ import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
 import { reject, type Rejection } from "../../beacon/rejection.js";
 import { openRotation, type Rotation } from "../../beacon/rotation.js";
-import { type BeaconMessage, beaconMessage, type NodeStateMessage, proofText, signatureText, workloadMessages } from "./contract.js";
+import { type BeaconMessage, beaconMessage, type NodeStateMessage, proofText, signatureText, trafficAgrees, workloadMessages } from "./contract.js";
 
 export interface ClientContext {
   keys: KeyAdmission;
@@ -124,8 +124,9 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
       return reject("readable-mismatch", "state_signature is not the sealed state's");
     }
     const listed = (message.workloads ?? []).map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
-    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id, proof }) => [id, allocation_id, proofText(proof)]);
-    if (JSON.stringify(listed) !== JSON.stringify(sealed)) {
+    const signed = workloadMessages(state.verified.record);
+    const sealed = signed.map(({ id, allocation_id, proof }) => [id, allocation_id, proofText(proof)]);
+    if (JSON.stringify(listed) !== JSON.stringify(sealed) || !signed.every(({ proof }, i) => trafficAgrees(message.workloads?.[i]?.proof, proof))) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }
     const { policy } = state.verified.record;

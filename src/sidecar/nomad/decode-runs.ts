@@ -1,7 +1,8 @@
 /** Nomad's JSON to the shapes of nomad-runs.ts, and the hash of a job. Throws ShapeError, as decode.ts does. */
 import { createHash } from "node:crypto";
 import { readMeta } from "../job-meta.js";
-import type { AllocationRun, AllocationUsage, TaskRun } from "../nomad-runs.js";
+import type { AllocationRun, AllocationUsage, PlacedAllocation, TaskRun } from "../nomad-runs.js";
+import { endpointsOf } from "./decode.js";
 import { array, decodeMeta, type Json, object, ShapeError, text } from "./decode.js";
 
 /** What Nomad's servers keep in a job beside what was submitted: it changes while the same job runs. */
@@ -13,6 +14,22 @@ export function decodeRuns(value: unknown): AllocationRun[] {
     const entry = object(item, "allocation");
     const tasks = Object.entries(object(entry["TaskStates"] ?? {}, "TaskStates")).map(([name, state]) => decodeTask(name, object(state, "TaskStates entry")));
     return tasks.some(({ startedAtMs }) => startedAtMs !== undefined) ? [decodeRun(entry, tasks)] : [];
+  });
+}
+
+/** `GET /v1/node/ID/allocations`, those that are not over. */
+export function decodePlaced(value: unknown): PlacedAllocation[] {
+  return array(value, "allocations").flatMap((item) => {
+    const entry = object(item, "allocation");
+    if (!["pending", "running"].includes(text(entry["ClientStatus"], "ClientStatus"))) return [];
+    const own = object(entry["NetworkStatus"] ?? {}, "NetworkStatus")["Address"];
+    return [{
+      id: text(entry["ID"], "ID"),
+      job: text(entry["JobID"], "JobID"),
+      namespace: text(entry["Namespace"], "Namespace"),
+      endpoints: endpointsOf(entry),
+      ...(typeof own === "string" && own !== "" ? { ownAddress: own } : {}),
+    }];
   });
 }
 

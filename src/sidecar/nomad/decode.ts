@@ -70,7 +70,18 @@ function decodeAllocation(value: unknown): NomadAllocation {
   if (drivers !== undefined) allocation.drivers = drivers;
   const meta = metaIn(entry["Job"]);
   if (meta !== undefined) allocation.meta = meta;
+  const endpoints = endpointsOf(entry);
+  if (endpoints.length > 0) allocation.endpoints = endpoints;
   return allocation;
+}
+
+/** Host ports, as Nomad reserved them; none where the answer does not carry its resources. */
+export function endpointsOf(allocation: Json): { address: string; port: number }[] {
+  const shared = object(object(allocation["AllocatedResources"] ?? {}, "AllocatedResources")["Shared"] ?? {}, "AllocatedResources.Shared");
+  return array(shared["Ports"] ?? [], "Ports").flatMap((item) => {
+    const { HostIP: address, Value: port } = object(item, "Ports entry");
+    return typeof address === "string" && address !== "" && typeof port === "number" && port > 0 ? [{ address, port }] : [];
+  });
 }
 
 function metaIn(job: unknown): Map<string, string> | undefined {

@@ -7,7 +7,8 @@ import { openStatement, seal, type Signed } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { checkChain, nextSegment } from "../../beacon/proof-chain.js";
 import { PROOF } from "../../beacon/proof-codec.js";
-import { endOf, type ProofEvent, type ProofSegment, type ProofSpan } from "../../beacon/proof-record.js";
+import { addTraffic, endOf, type ProofEvent, type ProofSegment, type ProofSpan } from "../../beacon/proof-record.js";
+import type { Traffic } from "../../beacon/record.js";
 import type { AllocationRun, AllocationUsage } from "../nomad-runs.js";
 
 /** What is kept on the disk of one chain. The oldest segments go first. */
@@ -50,6 +51,8 @@ export class AllocationChain {
   #eventsUntilNs: Readonly<Record<string, number>> = {};
   #spans: ProofSpan[] = [];
   #run: AllocationRun | undefined;
+  /** Counted, and in no span yet. */
+  #traffic: Traffic | undefined;
 
   /** Throws where what was kept is not a chain of this node's: nothing may be added to it then. `write` returns when it is on the disk. */
   constructor(
@@ -89,9 +92,13 @@ export class AllocationChain {
     this.#decision = sealed;
   }
 
-  /** `usage`: absent where Nomad gave none. Seals where something is to be told, and then throws what `write` throws. */
-  see(run: AllocationRun, usage: AllocationUsage | undefined, nowMs: number, signing: Signing): void {
+  /**
+   * `usage`: absent where Nomad gave none. `traffic`: since the look before; absent where nothing counts. Seals where something is
+   * to be told, and then throws what `write` throws.
+   */
+  see(run: AllocationRun, usage: AllocationUsage | undefined, nowMs: number, signing: Signing, traffic?: Traffic): void {
     if (this.ended) return;
+    this.#traffic = addTraffic(this.#traffic, traffic);
     const watched = this.#run !== undefined;
     this.#run = run;
     const ended = ENDED.has(run.clientStatus);
@@ -115,7 +122,9 @@ export class AllocationChain {
     const fromMs = this.#endMs ?? startOf(this.#run);
     if (untilMs <= fromMs) return; // a clock went back, or it ended before the last sample was taken
     const late = untilMs - fromMs > GAP_PERIODS * this.sampleMs;
-    this.#spans.push(late ? { endMs: untilMs, gap: watched ? NO_ANSWER : NOT_WATCHED } : { endMs: untilMs, ...usage });
+    const traffic = this.#traffic === undefined ? {} : { traffic: { ...this.#traffic, meteredMs: Math.min(this.#traffic.meteredMs, untilMs - fromMs) } };
+    this.#traffic = undefined;
+    this.#spans.push({ endMs: untilMs, ...(late ? { gap: watched ? NO_ANSWER : NOT_WATCHED } : usage), ...traffic });
   }
 
   #seal(run: AllocationRun, nowMs: number, { node, datacenter, epoch, beacon, identity, keys }: Signing): void {

@@ -4,7 +4,7 @@
  */
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { referenceTo } from "../../beacon/proof-record.js";
-import type { ProofReference } from "../../beacon/record.js";
+import type { ProofReference, Traffic } from "../../beacon/record.js";
 import type { Clock } from "../clock.js";
 import type { AllocationRun, NomadRuns } from "../nomad-runs.js";
 import { AllocationChain, type Kept, type Signing } from "./allocation-chain.js";
@@ -29,14 +29,20 @@ export interface RecorderDeps {
     remove(allocation: string): void;
   };
   root: RootPublisher;
-  clock: Pick<Clock, "nowMs" | "sleep">;
+  /** By allocation, what was counted since this process began; of none where nothing counts. Never rejects. */
+  traffic: (signal: AbortSignal) => Promise<ReadonlyMap<string, Traffic>>;
+  clock: Pick<Clock, "nowMs" | "monoMs" | "sleep">;
   sampleMs: number;
+  /** Of a look at which something was sealed, how long signing and keeping it took. */
+  onSealed: (elapsedMs: number) => void;
   logger: { error(fields: object, message: string): void };
 }
 
 export class ProofRecorder {
   readonly #chains = new Map<string, AllocationChain>();
   readonly #told = new Map<string, string>();
+  /** By allocation: what its chain was told of. */
+  readonly #carried = new Map<string, Traffic>();
 
   constructor(private readonly deps: RecorderDeps) {}
 
@@ -66,13 +72,15 @@ export class ProofRecorder {
     if (nodeId === undefined) return;
     const runs = await this.deps.runs.runs(nodeId, { signal });
     this.#told.delete("");
-    for (const run of runs) await this.#record(run, signal);
+    const traffic = await this.deps.traffic(signal);
+    for (const run of runs) await this.#record(run, traffic.get(run.id), signal);
     const listed = new Set(runs.map(({ id }) => id));
     for (const allocation of this.#chains.keys()) if (!listed.has(allocation)) this.#chains.delete(allocation);
+    for (const allocation of this.#carried.keys()) if (!listed.has(allocation)) this.#carried.delete(allocation);
     this.#prune(listed);
   }
 
-  async #record(run: AllocationRun, signal: AbortSignal): Promise<void> {
+  async #record(run: AllocationRun, counted: Traffic | undefined, signal: AbortSignal): Promise<void> {
     const chain = this.#chainOf(run.id);
     if (chain === undefined || chain.ended) return;
     // Without a figure the time is not covered: the next sample, or the end, tells how long nobody looked.
@@ -82,7 +90,10 @@ export class ProofRecorder {
       if (decision !== undefined) chain.takeDecision(decision);
     }
     const signing = this.deps.signing(); // the key may have changed meanwhile
-    if (signing !== undefined && !signal.aborted) this.#change(run.id, chain, () => chain.see(run, usage, this.deps.clock.nowMs(), signing));
+    if (signing === undefined || signal.aborted) return;
+    const traffic = since(this.#carried.get(run.id), counted);
+    if (counted !== undefined) this.#carried.set(run.id, counted);
+    this.#change(run.id, chain, () => chain.see(run, usage, this.deps.clock.nowMs(), signing, traffic));
   }
 
   #chainOf(allocation: string): AllocationChain | undefined {
@@ -101,9 +112,11 @@ export class ProofRecorder {
 
   /** What is on the disk after a failed write nobody knows, so it is read again. */
   #change(allocation: string, chain: AllocationChain, change: () => void): void {
-    const { root } = this.deps;
+    const { root, onSealed, clock } = this.deps;
+    const [before, startedMs] = [chain.newest, clock.monoMs()];
     try {
       change();
+      if (chain.newest !== before) onSealed(clock.monoMs() - startedMs);
       if (chain.newest !== undefined) root.take(allocation, chain.newest.hash);
       this.#told.delete(allocation);
     } catch (error) {
@@ -129,4 +142,9 @@ export class ProofRecorder {
     this.#told.set(allocation, reason);
     this.deps.logger.error({ reason, ...(allocation === "" ? {} : { allocation }) }, "what runs here is not proved");
   }
+}
+
+function since(before: Traffic | undefined, now: Traffic | undefined): Traffic | undefined {
+  if (before === undefined || now === undefined) return now;
+  return { bytesIn: now.bytesIn - before.bytesIn, bytesOut: now.bytesOut - before.bytesOut, meteredMs: now.meteredMs - before.meteredMs };
 }

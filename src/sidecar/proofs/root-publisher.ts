@@ -26,6 +26,8 @@ export class RootPublisher {
       };
       clock: Pick<Clock, "nowMs" | "monoMs">;
       everyMs: () => number;
+      /** Within the node's share of Raft writes. */
+      mayWrite: () => boolean;
       health: Pick<HealthLog, "up" | "down">;
     },
   ) {
@@ -44,8 +46,8 @@ export class RootPublisher {
 
   /** Never rejects; what could not be written is written with the next one. */
   async offer({ node, datacenter, epoch, identity }: Signing, signal: AbortSignal): Promise<void> {
-    const { consul, folder, clock, everyMs, health } = this.deps;
-    if (!this.#changed || clock.monoMs() - this.#writtenAtMs < everyMs()) return;
+    const { consul, folder, clock, everyMs, mayWrite, health } = this.deps;
+    if (!this.#changed || clock.monoMs() - this.#writtenAtMs < everyMs() || !mayWrite()) return;
     const leaves = [...this.#newest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, hash]) => hash);
     const root = Buffer.from(merkleRoot(leaves.map((hash) => Buffer.from(hash, "hex")))).toString("hex");
     this.#changed = false;

@@ -7,6 +7,9 @@ import { readMeta } from "../job-meta.js";
 import type { NomadAllocation } from "../nomad-api.js";
 import { measured, type Reading } from "./reading.js";
 
+/** Of one allocation, that its node's signed state names. */
+const MAX_ENDPOINTS = 64;
+
 /** Sorted by allocation ID, so that the same workloads make the same record whatever order Nomad answers in. */
 export function workloadsOf(allocations: Reading<readonly NomadAllocation[]>): Reading<Workload[]> {
   if (allocations.value === undefined) return allocations;
@@ -20,6 +23,7 @@ function workloadOf(a: NomadAllocation): Workload {
   const workload: Workload = { id: a.id, job: a.jobId, namespace: a.namespace, taskGroup: a.taskGroup, status: a.clientStatus, createdAtMs: a.createdAtMs };
   const source = a.meta === undefined ? undefined : readMeta(a.meta)?.source;
   if (source !== undefined) workload.source = source;
+  if (a.endpoints !== undefined) workload.endpoints = a.endpoints.slice(0, MAX_ENDPOINTS);
   return workload;
 }
 

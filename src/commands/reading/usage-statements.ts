@@ -1,0 +1,102 @@
+/**
+ * Usage statements of the cluster, or of a file that `cluster usage --json` wrote: each is verified here, and held against the
+ * key of its node. What fails is left out, and said.
+ */
+import { readFile } from "node:fs/promises";
+import { openStatement, type Signed } from "../../beacon/envelope.js";
+import { KeyAdmission } from "../../beacon/keys.js";
+import { isBelieved } from "../../beacon/node-view.js";
+import { keyFaultOf, type KeyTrust } from "../../beacon/proof-file.js";
+import { openRotation, type Rotation } from "../../beacon/rotation.js";
+import { newestOf } from "../../beacon/usage.js";
+import { USAGE } from "../../beacon/usage-codec.js";
+import { sealedUsageIn, usageKey } from "../../beacon/usage-document.js";
+import { compareStatements, type UsageStatement } from "../../beacon/usage-record.js";
+import type { UsageQuery } from "../../sidecar/stored-records.js";
+import type { Source } from "./source.js";
+import { UsageError } from "./usage-error.js";
+
+export interface ReadStatements {
+  statements: Signed<UsageStatement>[];
+  /** Not used, and why. */
+  rejected: { name: string; reason: string }[];
+  /** By which the nodes' keys came from those that signed. */
+  rotations: Rotation[];
+}
+
+/** Rejects as the source does. */
+export async function statementsOf(source: Source, query: UsageQuery): Promise<ReadStatements> {
+  const views = (await source.read(new AbortController().signal, () => {})).filter(({ trust, beacon }) => isBelieved(trust) && beacon !== undefined);
+  const keys = new KeyAdmission();
+  const rotations = views.flatMap((view) => view.rotations ?? []);
+  const read: ReadStatements = { statements: [], rejected: [], rotations };
+  for (const { name, value } of await source.stored.usage(query)) {
+    const sealed = sealedUsageIn(value);
+    const opened = sealed === null ? undefined : openStatement(USAGE, sealed, keys);
+    if (opened?.ok !== true) {
+      read.rejected.push({ name, reason: opened === undefined ? "is no usage statement" : `${opened.reason}: ${opened.detail}` });
+      continue;
+    }
+    const { record } = opened.signed;
+    const trusted = new Set(views.flatMap((view) => (view.name === record.node && view.datacenter === record.datacenter ? (view.beacon?.key.hex ?? []) : [])));
+    take(read, name, opened.signed, usageKey(record) === name ? { trusted, rotations } : "lies in another's place");
+  }
+  return inOrder(read);
+}
+
+/** `trusted`: hex of whole keys. Rejects with UsageError where it is no such file. */
+export async function statementsInFile(path: string, trusted: ReadonlySet<string>, query: UsageQuery): Promise<ReadStatements> {
+  const keys = new KeyAdmission();
+  const { statements, rotations: listed } = await usageFile(path);
+  const rotations = listed.map(([byOld, byNew], i) => {
+    const opened = openRotation({ byOld: Buffer.from(byOld, "base64"), byNew: Buffer.from(byNew, "base64") }, keys);
+    if (!opened.ok) throw new UsageError(`${path}: key rotation ${String(i + 1)}: ${opened.reason}: ${opened.detail}`);
+    return opened.rotation;
+  });
+  const read: ReadStatements = { statements: [], rejected: [], rotations };
+  for (const [i, { sealed }] of statements.entries()) {
+    const opened = openStatement(USAGE, Buffer.from(sealed, "base64"), keys);
+    if (!opened.ok) {
+      read.rejected.push({ name: `statement ${String(i + 1)} of ${path}`, reason: `${opened.reason}: ${opened.detail}` });
+      continue;
+    }
+    const { node, periodStartMs } = opened.signed.record;
+    if ((query.node !== undefined && query.node !== node) || periodStartMs < query.fromMs || (query.toMs !== 0 && periodStartMs >= query.toMs)) continue;
+    take(read, usageKey(opened.signed.record), opened.signed, { trusted, rotations });
+  }
+  return inOrder(read);
+}
+
+/** Nodes whose statement says that it follows another one than the one that stands before it here: something was exchanged. */
+export function brokenLinks(statements: readonly Signed<UsageStatement>[]): { node: string; datacenter: string; periodStartMs: number }[] {
+  const newest = newestOf(statements);
+  return newest.flatMap(({ record }, i) => {
+    const before = newest.slice(0, i).findLast((one) => one.record.node === record.node && one.record.datacenter === record.datacenter);
+    const fits = before === undefined || before.hash === record.previousHash;
+    return fits ? [] : [{ node: record.node, datacenter: record.datacenter, periodStartMs: record.periodStartMs }];
+  });
+}
+
+function take(read: ReadStatements, name: string, signed: Signed<UsageStatement>, trust: KeyTrust | string): void {
+  const reason = typeof trust === "string" ? trust : keyFaultOf(signed, trust);
+  if (reason === undefined) read.statements.push(signed);
+  else read.rejected.push({ name, reason });
+}
+
+function inOrder(read: ReadStatements): ReadStatements {
+  return { ...read, statements: read.statements.sort((a, b) => compareStatements(a.record, b.record)) };
+}
+
+async function usageFile(path: string): Promise<{ statements: { sealed: string }[]; rotations: [string, string][] }> {
+  let content: { statements?: unknown; rotations?: unknown };
+  try {
+    content = JSON.parse(await readFile(path, "utf8")) as typeof content;
+  } catch (error) {
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const { statements, rotations } = content;
+  const isText = (value: unknown): value is string => typeof value === "string";
+  if (!Array.isArray(statements) || !statements.every((one: unknown) => isText((one as { sealed?: unknown } | null)?.sealed))) throw new UsageError(`${path} is no file of cluster usage --json: it has no sealed statements`);
+  if (!Array.isArray(rotations) || !rotations.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isText))) throw new UsageError(`${path} is no file of cluster usage --json: rotations are missing`);
+  return { statements: statements as { sealed: string }[], rotations: rotations as [string, string][] };
+}
