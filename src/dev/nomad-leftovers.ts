@@ -1,19 +1,25 @@
 /**
- * What a Nomad client of root leaves in the kernel when it is killed: tmpfs mounts of each task's secrets, and a
- * control group of each task. Linux only; an unprivileged client makes neither.
+ * What a Nomad client of root leaves in the kernel when it is killed: tmpfs mounts of each task's secrets, a
+ * control group of each task, and the network of an allocation that has one of its own. Linux only; an unprivileged client makes neither.
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pidsInGroups } from "./process-identity.js";
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
+/** Networks of allocations in bridge mode, by their IDs. */
+const NETWORKS = "/var/run/netns";
 
 /** To be called when the processes have ended and before `folder`, which holds the clients' data, is removed. */
 export function removeNomadLeftovers(folder: string): void {
   if (process.platform !== "linux") return;
   for (const mount of mountsUnder(folder)) execFileSync("umount", ["-l", mount], { stdio: "ignore" });
   const allocations = allocationsUnder(folder);
+  for (const id of list(NETWORKS).filter((name) => allocations.includes(name))) {
+    execFileSync("umount", ["-l", join(NETWORKS, id)], { stdio: "ignore" });
+    rmSync(join(NETWORKS, id), { force: true });
+  }
   for (const [parent, isOurs] of [
     // Version 2: a parent of our own (see nomad-agent.ts).
     [CGROUP_ROOT, (entry: string) => entry.startsWith(`${basename(folder)}-`)],

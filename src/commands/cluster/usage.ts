@@ -7,7 +7,7 @@ import { textOptions } from "../reading/reading-command.js";
 import { openSource } from "../reading/source.js";
 import { readTrustedKeys } from "../reading/trusted-keys.js";
 import { UsageError } from "../reading/usage-error.js";
-import { statementsInFile, statementsOf } from "../reading/usage-statements.js";
+import { statementsInFile, statementsInFolder, statementsOf } from "../reading/usage-statements.js";
 import { timeGiven } from "../reading/time-given.js";
 import { safeJson } from "../views/printable.js";
 import { type Dimension, DIMENSIONS, usageCsv, type UsageDocument, usageDocument, usageTable } from "../views/usage.js";
@@ -17,7 +17,7 @@ export default class ClusterUsage extends PlainCommand {
   static override description =
     "Bytes of IP packets, headers included, to (in) and from (out) a workload, by the kernel of its node; the amount is both together at the node's price of the time. CONFIRMED is what a peer " +
     "that the node has a link with counted too. No money moves. --json has every signed statement that the rows are from: keep it, and --from verifies and adds up again, without a network.\n\n" +
-    "A cluster keeps its newest periods (24 in a small one); a node keeps a month in its state folder.\n\n" +
+    "A cluster keeps its newest periods (24 in a small one); a node keeps a month in its state folder (--state-dir).\n\n" +
     "Exit codes: 0; 1 error; 2 bad usage; 3 a statement fails verification (it is left out, and named).";
   static override examples = [
     "<%= config.bin %> <%= command.id %>",
@@ -36,6 +36,7 @@ export default class ClusterUsage extends PlainCommand {
     csv: Flags.boolean({ summary: "Print CSV (RFC 4180), in bytes and US dollars.", exclusive: ["json"] }),
     output: Flags.string({ char: "o", summary: "Write to this file.", helpValue: "FILE" }),
     from: Flags.string({ summary: "Read a file that --json wrote instead of a cluster.", helpValue: "FILE", dependsOn: ["trust"], exclusive: ["consul"] }),
+    "state-dir": Flags.string({ summary: "Read the state folder of the sidecar on this host instead of a cluster: its own statements, of a month.", helpValue: "FOLDER", exclusive: ["consul", "from", "node"] }),
     trust: Flags.string({ summary: "With --from: a node's public key, 64 hex digits, or a file of them. Repeatable.", helpValue: "KEYS", multiple: true, multipleNonGreedy: true, dependsOn: ["from"] }),
   };
 
@@ -53,7 +54,8 @@ export default class ClusterUsage extends PlainCommand {
     return flags.output === undefined ? document : undefined;
   }
 
-  async #statements(flags: Pick<UsageFlags, "from" | "trust"> & Parameters<typeof openSource>[0], query: Parameters<typeof statementsOf>[1]) {
+  async #statements(flags: UsageFlags & Parameters<typeof openSource>[0], query: Parameters<typeof statementsOf>[1]) {
+    if (flags["state-dir"] !== undefined) return statementsInFolder(flags["state-dir"], query);
     if (flags.from !== undefined) return statementsInFile(flags.from, readTrustedKeys(flags.trust ?? []), query);
     const source = await openSource(flags, process.env);
     try {
@@ -67,6 +69,7 @@ export default class ClusterUsage extends PlainCommand {
 interface UsageFlags {
   from?: string | undefined;
   trust?: string[] | undefined;
+  "state-dir"?: string | undefined;
 }
 
 function dimensions(text: string): Dimension[] {

@@ -5,6 +5,7 @@ import type { Rotation } from "../../beacon/rotation.js";
 export { readEvidence } from "../../sidecar/state/evidence-file.js";
 export { readOwnRotations } from "../../sidecar/state/rotation-files.js";
 export { ProofFolder } from "../../sidecar/state/proof-folder.js";
+export { UsageFolder } from "../../sidecar/state/usage-folder.js";
 import { readEpoch } from "../../sidecar/state/epoch.js";
 import { IDENTITY_FILE, readIdentity } from "../../sidecar/state/identity.js";
 import { readPins } from "../../sidecar/state/pin-file.js";

@@ -1,6 +1,6 @@
 /**
- * Usage statements of the cluster, or of a file that `cluster usage --json` wrote: each is verified here, and held against the
- * key of its node. What fails is left out, and said.
+ * Usage statements of the cluster, of a sidecar's state folder, or of a file that `cluster usage --json` wrote: each is verified
+ * here, and held against the key of its node. What fails is left out, and said.
  */
 import { readFile } from "node:fs/promises";
 import { openStatement, type Signed } from "../../beacon/envelope.js";
@@ -10,10 +10,11 @@ import { keyFaultOf, type KeyTrust } from "../../beacon/proof-file.js";
 import { openRotation, type Rotation } from "../../beacon/rotation.js";
 import { newestOf } from "../../beacon/usage.js";
 import { USAGE } from "../../beacon/usage-codec.js";
-import { sealedUsageIn, usageKey } from "../../beacon/usage-document.js";
+import { sealedUsageIn, statementName, usageKey } from "../../beacon/usage-document.js";
 import { compareStatements, type UsageStatement } from "../../beacon/usage-record.js";
 import type { UsageQuery } from "../../sidecar/stored-records.js";
 import type { Source } from "./source.js";
+import { readOwnIdentity, UsageFolder } from "./state-folder.js";
 import { UsageError } from "./usage-error.js";
 
 export interface ReadStatements {
@@ -40,6 +41,23 @@ export async function statementsOf(source: Source, query: UsageQuery): Promise<R
     const { record } = opened.signed;
     const trusted = new Set(views.flatMap((view) => (view.name === record.node && view.datacenter === record.datacenter ? (view.beacon?.key.hex ?? []) : [])));
     take(read, name, opened.signed, usageKey(record) === name ? { trusted, rotations } : "lies in another's place");
+  }
+  return inOrder(read);
+}
+
+/** What a sidecar keeps on this host: a month, by its own key. Throws StateError or NoIdentityError. */
+export function statementsInFolder(stateDir: string, query: UsageQuery): ReadStatements {
+  const keys = new KeyAdmission();
+  const { publicKey, rotations } = readOwnIdentity(stateDir);
+  const trust = { trusted: new Set([Buffer.from(publicKey).toString("hex")]), rotations };
+  const read: ReadStatements = { statements: [], rejected: [], rotations };
+  const folder = new UsageFolder(stateDir);
+  for (const place of folder.list()) {
+    if (place.periodStartMs < query.fromMs || (query.toMs !== 0 && place.periodStartMs >= query.toMs)) continue;
+    const name = `${stateDir}/usage/${statementName(place)}`;
+    const opened = openStatement(USAGE, folder.read(place) ?? new Uint8Array(), keys);
+    if (opened.ok) take(read, name, opened.signed, trust);
+    else read.rejected.push({ name, reason: `${opened.reason}: ${opened.detail}` });
   }
   return inOrder(read);
 }
