@@ -58,6 +58,10 @@ export interface AllocationUsage extends Carried {
 /** In the order of period, node and allocation. Several statements of one node, period and part: the latest counts. */
 export function usageOf(statements: readonly Signed<UsageStatement>[]): AllocationUsage[] {
   const newest = newestOf(statements);
+  const latest = new Map<string, number>();
+  for (const { record, key } of newest) latest.set(key.hex, Math.max(latest.get(key.hex) ?? 0, record.periodStartMs));
+  // One that was cut short, by a restart in a later period, is not gone on with.
+  const isOver = (key: string, { periodStartMs, periodMs }: Period, untilMs: number): boolean => untilMs >= periodStartMs + periodMs || (latest.get(key) ?? 0) > periodStartMs;
   const witnesses = seenIn(newest);
   const found = new Map<string, AllocationUsage & { peerSums: Map<string, PeerUsage> }>();
   for (const { record, key, hash } of newest) {
@@ -87,7 +91,7 @@ export function usageOf(statements: readonly Signed<UsageStatement>[]): Allocati
     }
   }
   return [...found.values()]
-    .map(({ peerSums, ...usage }) => withPeers(usage, peerSums, witnesses))
+    .map(({ peerSums, ...usage }) => withPeers(usage, peerSums, witnesses, isOver))
     .sort((a, b) => a.periodStartMs - b.periodStartMs || order(a.datacenter, b.datacenter) || order(a.node, b.node) || order(a.allocation, b.allocation) || order(a.key, b.key));
 }
 
@@ -100,6 +104,8 @@ export function newestOf(statements: readonly Signed<UsageStatement>[]): Signed<
   }
   return [...newest.values()];
 }
+
+type Period = Pick<UsageStatement, "periodStartMs" | "periodMs">;
 
 interface Witness {
   untilMs: number;
@@ -124,15 +130,14 @@ function seenIn(statements: readonly Signed<UsageStatement>[]): Map<string, Witn
   return witnesses;
 }
 
-function withPeers(usage: AllocationUsage, sums: ReadonlyMap<string, PeerUsage>, witnesses: ReadonlyMap<string, Witness>): AllocationUsage {
-  const endMs = usage.periodStartMs + usage.periodMs;
+function withPeers(usage: AllocationUsage, sums: ReadonlyMap<string, PeerUsage>, witnesses: ReadonlyMap<string, Witness>, isOver: (key: string, period: Period, untilMs: number) => boolean): AllocationUsage {
   const peers = [...sums.values()].map((peer): PeerUsage => {
     const witness = witnesses.get(witnessOf(peer.key, usage));
     const seen = witness?.seen.get(`${usage.key} ${usage.allocation}`);
     const told = seen === undefined ? peer : { ...peer, seen };
-    if (usage.untilMs < endMs) return { ...told, verdict: "open" };
+    if (!isOver(usage.key, usage, usage.untilMs)) return { ...told, verdict: "open" };
     if (witness === undefined || seen === undefined) return { ...told, verdict: "unconfirmed" };
-    if (witness.untilMs < endMs) return { ...told, verdict: "open" };
+    if (!isOver(peer.key, usage, witness.untilMs)) return { ...told, verdict: "open" };
     if (isNear(peer.bytesIn, seen.bytesIn) && isNear(peer.bytesOut, seen.bytesOut)) return { ...told, verdict: "agreed" };
     // What was exchanged before the peer heard of the workload it cannot know; more than the node's own it cannot have seen.
     const later = seen.meteredMs < (1 - TOLERANCE_RATIO) * usage.meteredMs && seen.bytesIn <= peer.bytesIn && seen.bytesOut <= peer.bytesOut;
@@ -143,7 +148,7 @@ function withPeers(usage: AllocationUsage, sums: ReadonlyMap<string, PeerUsage>,
   return { ...usage, peers: peers.sort((a, b) => order(a.key, b.key)), confirmed };
 }
 
-function witnessOf(key: string, { periodStartMs, periodMs }: { periodStartMs: number; periodMs: number }): string {
+function witnessOf(key: string, { periodStartMs, periodMs }: Period): string {
   return `${key} ${String(periodStartMs)} ${String(periodMs)}`;
 }
 

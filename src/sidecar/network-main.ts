@@ -2,12 +2,9 @@
  * The composition root of `hypercore beacon serve`: a server of a beacon network, with a Consul cluster as its store. It is
  * no sidecar: it measures nothing, places nothing, and speaks for no node.
  */
-import { readFileSync } from "node:fs";
 import { status } from "@grpc/grpc-js";
 import type { Logger } from "pino";
 import { Counter, Gauge, Registry } from "prom-client";
-import { type AllowList, ALLOW_LIST, sealedAllowList } from "../beacon/allow-list.js";
-import { openStatement } from "../beacon/envelope.js";
 import { KeyAdmission } from "../beacon/keys.js";
 import { federatedName, type NodeView } from "../beacon/node-view.js";
 import { formatHostPort } from "./api/bind-address.js";
@@ -22,13 +19,14 @@ import { systemClock } from "./clock.js";
 import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { HealthLog } from "./health-log.js";
+import { MemberLists } from "./network/member-lists.js";
 import { NetworkBook, NETWORK_REFUSALS } from "./network/network-book.js";
 import { NetworkDesk } from "./network/network-desk.js";
 import { NetworkStore } from "./network/network-store.js";
 import { Nonces } from "./network/nonces.js";
 import { readOperatorKeys } from "./operator-keys.js";
 import { PlacementError } from "./placement-error.js";
-import { SettingsError, type SidecarSettings } from "./settings.js";
+import type { SidecarSettings } from "./settings.js";
 import { loadOrCreateApiToken } from "./state/api-token.js";
 import { makeStateFolder } from "./state/atomic-file.js";
 import { loadOrCreateIdentity } from "./state/identity.js";
@@ -49,19 +47,19 @@ export type NetworkSettings = Pick<SidecarSettings, "stateDir" | "grpcBind" | "h
 export async function runBeaconNetwork(settings: NetworkSettings, logger: Logger, signal: AbortSignal): Promise<void> {
   const clock = systemClock;
   const keys = new KeyAdmission();
-  const lists = readMembers(settings.admit, readOperatorKeys(settings.operatorKeys), keys, clock.nowMs());
+  const members = new MemberLists({ paths: settings.admit, operators: readOperatorKeys(settings.operatorKeys), keys, clock, logger });
   const consul = connectConsul(consulSettingsFrom(settings.consulEnv));
   const tls = settings.tls === undefined ? undefined : new TlsFiles(settings.tls, logger);
   makeStateFolder(settings.stateDir);
   const identity = loadOrCreateIdentity(settings.stateDir);
   const nonces = new Nonces(() => clock.monoMs());
-  const book = new NetworkBook({ lists, keys, nonces, identity, clock });
+  const book = new NetworkBook({ lists: members.held, keys, nonces, identity, clock });
   const { registry, accepted, refused, calls } = createNetworkMetrics(() => book.list().members.length);
   const store = new NetworkStore({ consul, book, clock, backoff: new Backoff(Math.random), health: new HealthLog({ dependency: "consul", logger, clock }) });
   const service = new GrpcNetwork({
     book, nonces, clock,
     // An operator's list names their keys: for the network itself that is what pinned means.
-    desk: new NetworkDesk({ views: () => viewsOf(book, "pinned"), trusted: book.admitted, keys, identity, clock }),
+    desk: new NetworkDesk({ views: () => viewsOf(book, "pinned"), trusted: () => book.admitted, keys, identity, clock }),
     onAccepted: (member) => {
       accepted.inc();
       store.offer(member);
@@ -80,31 +78,12 @@ export async function runBeaconNetwork(settings: NetworkSettings, logger: Logger
   try {
     const addresses = { grpc: formatHostPort(await grpc.start()), http: formatHostPort(await http.start()) };
     grpc.setServing(true);
-    logger.info({ ...addresses, networkKey: Buffer.from(identity.publicKey).toString("hex"), members: lists.map(({ datacenter, nodes }) => `${datacenter}: ${String(nodes.length)}`), consul: consul.address }, "beacon network ready");
-    await Promise.all([store.run(signal), tls?.run(clock, signal)]);
+    logger.info({ ...addresses, networkKey: Buffer.from(identity.publicKey).toString("hex"), members: members.held.map(({ datacenter, nodes }) => `${datacenter}: ${String(nodes.length)}`), consul: consul.address }, "beacon network ready");
+    await Promise.all([store.run(signal), members.run((lists) => book.admit(lists), signal), tls?.run(clock, signal)]);
   } finally {
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();
   }
-}
-
-/** Throws SettingsError that names the file. */
-function readMembers(paths: readonly string[], operators: ReadonlySet<string>, keys: KeyAdmission, nowMs: number): AllowList[] {
-  return paths.map((path) => {
-    const wrong = (why: string) => new SettingsError("--admit", `${path} ${why}`);
-    let bytes: Uint8Array | undefined;
-    try {
-      bytes = sealedAllowList(readFileSync(path));
-    } catch (error) {
-      throw wrong(`cannot be read: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    const opened = openStatement(ALLOW_LIST, bytes ?? new Uint8Array(), keys);
-    if (!opened.ok) throw wrong(`is no signed allow-list: ${opened.reason}: ${opened.detail}`);
-    const { record, key } = opened.signed;
-    if (!operators.has(key.hex)) throw wrong(`is signed by ${key.hex}, which no --operator-key names`);
-    if (nowMs >= (record.expiresAtMs ?? Number.POSITIVE_INFINITY)) throw wrong("is over its end");
-    return record;
-  });
 }
 
 function createNetworkMetrics(live: () => number) {

@@ -7,8 +7,9 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { allowListDocument, ALLOW_LIST } from "../../src/beacon/allow-list.js";
-import { openStatement, seal } from "../../src/beacon/envelope.js";
+import { BEACON, openStatement, seal } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { type LocalCluster, startLocalCluster } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
@@ -61,10 +62,10 @@ const trustOf = async (cluster: 0 | 1) => Object.fromEntries((await listed(sidec
 const gauges = async (cluster: 0 | 1) => [await metric(sidecar(cluster), "hypercore_ibrl_beacon_connected"), await sidecar(cluster).getJson("/readyz")];
 
 /** What `hypercore trust allow` signs, for the cluster's one node. */
-function allowList(cluster: 0 | 1): string {
+function allowList(cluster: 0 | 1, serial = 1, names: readonly string[] = ["node-1"]): string {
   const datacenter = `dc${String(cluster + 1)}`;
   const publicKey = Buffer.from(readIdentity(sidecar(cluster).stateFolder)?.publicKey ?? []).toString("hex");
-  const opened = openStatement(ALLOW_LIST, seal(ALLOW_LIST, { datacenter, serial: 1, issuedAtMs: Date.now(), nodes: [{ node: "node-1", publicKey }] }, OPERATOR), new KeyAdmission());
+  const opened = openStatement(ALLOW_LIST, seal(ALLOW_LIST, { datacenter, serial, issuedAtMs: Date.now(), nodes: names.map((node) => ({ node, publicKey })) }, OPERATOR), new KeyAdmission());
   if (!opened.ok) throw new Error(opened.detail);
   const path = join(folder.path, `${datacenter}.list`);
   writeFileSync(path, allowListDocument(opened.signed));
@@ -72,20 +73,26 @@ function allowList(cluster: 0 | 1): string {
 }
 
 async function startNetwork(admit: readonly string[]): Promise<void> {
-  network = startCli([
-    "beacon", "serve", `--state-dir=${join(folder.path, "network")}`, `--operator-key=${Buffer.from(OPERATOR.publicKey).toString("hex")}`,
-    ...admit.map((path) => `--admit=${path}`), `--grpc-bind-addr=127.0.0.1:${String(ports.grpc)}`, `--http-bind-addr=127.0.0.1:${String(ports.http)}`,
-    `--tls-cert-file=${certificate.certFile}`, `--tls-key-file=${certificate.keyFile}`, `--tls-client-ca-file=${caFile}`, "--tls-ports=grpc",
-  ], { ...clusters[0]?.security?.readerEnv, CONSUL_HTTP_ADDR: `https://${clusters[0]?.nodes[0]?.consul.httpAddr ?? ""}` });
-  network.stdout?.resume();
-  network.stderr?.resume();
-  await eventually(async () => expect(await (await fetch(`http://127.0.0.1:${String(ports.http)}/readyz`)).json()).toMatchObject({ consul: "connected" }), WAIT);
+  network = await serve("network", admit, ports);
 }
 
-async function stopNetwork(): Promise<void> {
-  if (network === undefined || network.exitCode !== null) return;
-  network.kill("SIGTERM");
-  await once(network, "exit");
+/** A server of the network, each with a folder and a key of its own. */
+async function serve(name: string, admit: readonly string[], { grpc, http }: typeof ports): Promise<ChildProcess> {
+  const server = startCli([
+    "beacon", "serve", `--state-dir=${join(folder.path, name)}`, `--operator-key=${Buffer.from(OPERATOR.publicKey).toString("hex")}`,
+    ...admit.map((path) => `--admit=${path}`), `--grpc-bind-addr=127.0.0.1:${String(grpc)}`, `--http-bind-addr=127.0.0.1:${String(http)}`,
+    `--tls-cert-file=${certificate.certFile}`, `--tls-key-file=${certificate.keyFile}`, `--tls-client-ca-file=${caFile}`, "--tls-ports=grpc",
+  ], { ...clusters[0]?.security?.readerEnv, CONSUL_HTTP_ADDR: `https://${clusters[0]?.nodes[0]?.consul.httpAddr ?? ""}` });
+  server.stdout?.resume();
+  server.stderr?.resume();
+  await eventually(async () => expect(await (await fetch(`http://127.0.0.1:${String(http)}/readyz`)).json()).toMatchObject({ consul: "connected" }), WAIT);
+  return server;
+}
+
+async function stopNetwork(server = network): Promise<void> {
+  if (server === undefined || server.exitCode !== null) return;
+  server.kill("SIGTERM");
+  await once(server, "exit");
 }
 
 const networkMetrics = async (): Promise<string> => (await fetch(`http://127.0.0.1:${String(ports.http)}/metrics`)).text();
@@ -132,6 +139,33 @@ test("a policy uses the other cluster's node, or refuses it, as it says", async 
   expect(await networkMetrics()).toContain('hypercore_ibrl_network_refused_total{reason="oversized"} 1\n');
   expect(await networkMetrics()).toContain('hypercore_ibrl_network_calls_total{method="VerifyProof",code="INVALID_ARGUMENT"} 1\n');
 }, 60_000);
+
+test("a second server on the same Consul lists whom nobody stated to it; a list that is exchanged counts without a restart, an older one does not", async () => {
+  const [grpc, http] = await Promise.all([freePort(), freePort()]);
+  const second = await serve("second", [join(folder.path, "dc1.list"), join(folder.path, "dc2.list")], { grpc, http });
+  try {
+    const tls = { ca: readFileSync(caFile), cert: certificate.cert, key: certificate.key };
+    const listedBy = async (port: number) => {
+      const { nodes } = await callSidecar(BeaconNetworkDefinition.ListNodes, {}, { address: `127.0.0.1:${String(port)}`, tls });
+      return (nodes ?? []).map(({ sealed_beacon: sealed }) => {
+        const opened = openStatement(BEACON, sealed ?? new Uint8Array(), new KeyAdmission());
+        return opened.ok ? `${opened.signed.record.node}.${opened.signed.record.datacenter}` : opened.reason;
+      });
+    };
+    const both = ["node-1.dc1", "node-1.dc2"];
+    await eventually(async () => expect(await listedBy(grpc)).toEqual(both), WAIT);
+    allowList(1, 2, []); // dc2's operator takes the node off
+    await eventually(async () => expect([await listedBy(ports.grpc), await listedBy(grpc)]).toEqual([["node-1.dc1"], ["node-1.dc1"]]), WAIT);
+    await eventually(async () => expect(await networkMetrics()).toMatch(/hypercore_ibrl_network_refused_total\{reason="unknown-node"\} [1-9]/), WAIT);
+    allowList(1, 1); // the older list, which somebody kept
+    await sleep(5_000); // more than two looks at it
+    expect(await listedBy(ports.grpc)).toEqual(["node-1.dc1"]);
+    allowList(1, 3);
+    await eventually(async () => expect([await listedBy(ports.grpc), await listedBy(grpc)]).toEqual([both, both]), WAIT);
+  } finally {
+    await stopNetwork(second);
+  }
+}, 150_000);
 
 test("the network gone: local work goes on, the metric tells; back again, without one cluster's list, it knows the rest from KV and refuses whom nobody names", async () => {
   await stopNetwork();

@@ -195,7 +195,7 @@ describe("the service", () => {
     const network = someNetwork();
     const refused: string[] = [];
     const views = () => network.book.list().members.map(({ member: { beacon: told } }) => ({ name: `${told.record.node}.${told.record.datacenter}`, id: "", address: "", datacenter: told.record.datacenter, trust: "pinned" as const, beacon: told }));
-    const desk = new NetworkDesk({ views, trusted: network.book.admitted, keys: new KeyAdmission(), identity: NETWORK_IDENTITY, clock: network.clock });
+    const desk = new NetworkDesk({ views, trusted: () => network.book.admitted, keys: new KeyAdmission(), identity: NETWORK_IDENTITY, clock: network.clock });
     const service = new GrpcNetwork({ ...network, clock: { ...systemClock, ...network.clock }, onAccepted: () => {}, onRefused: (reason) => refused.push(reason), desk });
     const port = new GrpcPort({ bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: pino({ level: "silent" }), maxRequestBytes: 128 * 1024 }, NETWORK_NAME);
     port.server.addService(BeaconNetworkDefinition, { Attest: service.attest, Heartbeat: service.heartbeat, ListNodes: service.list, QueryPolicy: service.queryPolicy, VerifyProof: service.verifyProof });

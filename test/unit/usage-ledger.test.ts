@@ -57,6 +57,15 @@ test("what is read just behind a period's end is still of it, and the next state
   expect(newest()).toMatchObject({ periodStartMs: START_MS + PERIOD_MS, untilMs: START_MS + PERIOD_MS + 1_000, previousHash: closed?.hash, rows: [{ bytesIn: 4 }] });
 });
 
+test("a count that begins just before a period's end and comes well behind it is of the next, and the period has ended all the same", () => {
+  const account = ledger();
+  account.add([bytes(1, 1)], START_MS, START_MS + PERIOD_MS - 1);
+  account.add([bytes(2, 2)], START_MS + PERIOD_MS - 1, START_MS + PERIOD_MS + 50);
+  expect(written.map(({ record }) => [record.periodStartMs, record.untilMs, record.rows[0]?.bytesIn])).toEqual([
+    [START_MS, START_MS + PERIOD_MS - 1, 1], [START_MS, START_MS + PERIOD_MS, 1], [START_MS + PERIOD_MS, START_MS + PERIOD_MS + 50, 2],
+  ]);
+});
+
 test("periods in which nothing runs have no statement", () => {
   const account = ledger();
   for (let i = 0; i < 5; i++) account.add([], START_MS + i * PERIOD_MS, START_MS + (i + 1) * PERIOD_MS);

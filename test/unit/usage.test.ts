@@ -35,6 +35,14 @@ test("without a word of the peer's nothing is confirmed; before the period has e
   expect(verdict([statement({ rows: [withPeer(0, 40 * MB)], untilMs: START_MS + 1_000 }), told(0, 40 * MB)])).toBe("open");
 });
 
+test("a period that was cut short is judged once its node has gone on to a later one", () => {
+  const [own1, peer1] = [statement({ rows: [withPeer(0, 40 * MB)], untilMs: START_MS + 30_000 }), told(0, 40 * MB, {}, { untilMs: START_MS + 30_000 })];
+  const later = { periodStartMs: START_MS + 5 * PERIOD_MS, untilMs: START_MS + 5 * PERIOD_MS, rows: [], seen: [] };
+  expect(verdict([own1, peer1])).toBe("open");
+  expect(verdict([own1, peer1, statement(later)])).toBe("open");
+  expect(verdict([own1, peer1, statement(later), statement({ ...later, node: "node-2" }, peer)])).toBe("agreed");
+});
+
 test("confirmed is the lesser of both counts, whoever says more", () => {
   expect(usageOf([statement({ rows: [withPeer(3 * MB, 80 * MB)] }), told(5 * MB, 20 * MB)])[0]?.confirmed).toEqual({ bytesIn: 3 * MB, bytesOut: 20 * MB });
 });

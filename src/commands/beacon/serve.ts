@@ -11,7 +11,7 @@ export default class BeaconServe extends Command {
   static override summary = "Serve a beacon network: clusters state their nodes to it, and see each other's.";
   static override description =
     "Runs until SIGTERM or Ctrl-C, with the Consul cluster of the local agent as its store: its token is `hypercore acl render --role network`. " +
-    "Who may state what is said by signed allow-lists, one of each member cluster (`hypercore trust allow` keeps it as FILE.list), read at the start. docs/beacon-network.md has the steps.";
+    "Who may state what is said by signed allow-lists, one of each member cluster (`hypercore trust allow` keeps it as FILE.list); a newer one counts within seconds. docs/beacon-network.md has the steps.";
   static override examples = ["<%= config.bin %> <%= command.id %> --admit dc1.list --admit dc2.list --operator-key dc1.pub --operator-key dc2.pub"];
   static override flags = {
     "state-dir": Flags.string({ summary: "Folder of the network's key (0700). Default: beacon-network in the sidecar's." }),

@@ -40,7 +40,7 @@ interface Place {
 
 export class NetworkBook {
   /** By the whole key's hex: for whom it may speak. */
-  readonly #places = new Map<string, Place>();
+  #places: ReadonlyMap<string, Place> = new Map();
   readonly #members = new Map<string, Member>();
   #listed: { atMs: number; listing: ListedMembers } | undefined;
 
@@ -53,7 +53,17 @@ export class NetworkBook {
       clock: Pick<Clock, "nowMs" | "monoMs">;
     },
   ) {
-    for (const { datacenter, nodes } of deps.lists) for (const { node, publicKey } of nodes) this.#places.set(publicKey, { node, datacenter });
+    this.admit(deps.lists);
+  }
+
+  /** These lists count from now on: whom none of them names any more is not listed, and not heard again. */
+  admit(lists: readonly AllowList[]): void {
+    this.#places = new Map(lists.flatMap(({ datacenter, nodes }) => nodes.map(({ node, publicKey }) => [publicKey, { node, datacenter }] as const)));
+    for (const [key, { beacon }] of this.#members) {
+      const place = this.#places.get(key);
+      if (place?.node !== beacon.record.node || place.datacenter !== beacon.record.datacenter) this.#members.delete(key);
+    }
+    this.#listed = undefined;
   }
 
   /** Hex of every key that a list names. */

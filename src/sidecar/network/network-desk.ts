@@ -30,7 +30,7 @@ export class NetworkDesk {
       /** The members whose beacons are within their validity. */
       views: () => NodeView[];
       /** Hex of every admitted key. */
-      trusted: ReadonlySet<string>;
+      trusted: () => ReadonlySet<string>;
       keys: KeyAdmission;
       identity: { publicKey: Uint8Array; privateKey: KeyObject };
       clock: { nowMs: () => number };
@@ -50,6 +50,6 @@ export class NetworkDesk {
   /** Never throws on any bytes. */
   verify(file: Uint8Array): { verdict: ProofFileVerdict; registryHash: string } {
     const { trusted, keys, views } = this.deps;
-    return { verdict: verifyProofFile(Buffer.from(file).toString("utf8"), trusted, keys, decisionOpener(keys)), registryHash: registryHash(views()) };
+    return { verdict: verifyProofFile(Buffer.from(file).toString("utf8"), trusted(), keys, decisionOpener(keys)), registryHash: registryHash(views()) };
   }
 }

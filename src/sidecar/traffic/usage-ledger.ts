@@ -62,7 +62,11 @@ export class UsageLedger {
   add(added: readonly Added[], fromMs: number, toMs: number): void {
     // Reads come at a period's end and just behind it: what lies between two of them is of the period that its middle is in.
     const start = periodOf((Math.min(fromMs, toMs) + toMs) / 2, this.deps.periodMs);
-    if (this.#open !== undefined && start > this.#open.periodStartMs) this.#close();
+    if (this.#open !== undefined && start > this.#open.periodStartMs) {
+      const endMs = this.#open.periodStartMs + this.deps.periodMs;
+      if (fromMs <= endMs) this.#open.untilMs = endMs; // counting went on over it, and what there was is of the next
+      this.#close();
+    }
     if (this.#open === undefined && added.length === 0) return;
     const at = (this.#open ??= this.#begin(start, 0));
     at.untilMs = Math.min(at.periodStartMs + this.deps.periodMs, Math.max(at.untilMs, toMs));
