@@ -1,8 +1,8 @@
-/** Every program of bench/, one after the other: `node build/bench/all.js > figures.txt`. Some eight minutes on two quiet cores. */
+/** Every program of bench/, one after the other: `node build/bench/all.js > figures.txt`. Some ten minutes on two quiet cores. */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
-const PROGRAMS = ["record-sizes", "seal-open", "proofs", "join-cluster", "fuzz", "policy-selection", "policy-wasm", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing --runs 5", "idle-sidecar --warm-up 20 --seconds 40"];
+const PROGRAMS = ["record-sizes", "seal-open", "proofs", "join-cluster", "fuzz", "policy-selection", "policy-wasm", "prober-error", "prober-cpu", "prober-stall", "reflector-flood", "time-to-listing --runs 5", "idle-sidecar --warm-up 20 --seconds 40", "network-heartbeats --seconds 5"];
 
 let failed = 0;
 for (const line of PROGRAMS) {
