@@ -79,7 +79,10 @@ export async function runBeaconNetwork(settings: NetworkSettings, logger: Logger
     const addresses = { grpc: formatHostPort(await grpc.start()), http: formatHostPort(await http.start()) };
     grpc.setServing(true);
     logger.info({ ...addresses, networkKey: Buffer.from(identity.publicKey).toString("hex"), members: members.held.map(({ datacenter, nodes }) => `${datacenter}: ${String(nodes.length)}`), consul: consul.address }, "beacon network ready");
-    await Promise.all([store.run(signal), members.run((lists) => book.admit(lists), signal), tls?.run(clock, signal)]);
+    await Promise.all([store.run(signal), members.run((lists) => {
+      book.admit(lists);
+      store.lookAgain();
+    }, signal), tls?.run(clock, signal)]);
   } finally {
     await Promise.all([grpc.close(DRAIN_MS), http.close(DRAIN_MS)]);
     consul.close();

@@ -1,5 +1,6 @@
 /** A beacon network: what its book takes and refuses, what a member makes of its listing, and the service over real sockets. */
 import { Metadata, Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { jest } from "@jest/globals";
 import { pino } from "pino";
 import { openDecision } from "../../src/policy/decision-document.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
@@ -19,7 +20,7 @@ import { NetworkStore } from "../../src/sidecar/network/network-store.js";
 import { Backoff } from "../../src/sidecar/backoff.js";
 import { identity, NOW_MS, beacon } from "../harness/records.js";
 import { BEACON, seal } from "../../src/beacon/envelope.js";
-import { NETWORK_IDENTITY, someNetwork, statement } from "../harness/network.js";
+import { MEMBER_LISTS, NETWORK_IDENTITY, someNetwork, statement } from "../harness/network.js";
 import { chainOf, fileOf } from "../harness/proofs.js";
 import { proofFileText } from "../../src/beacon/proof-file.js";
 import { registryHash } from "../../src/beacon/registry-hash.js";
@@ -136,6 +137,27 @@ describe("in KV", () => {
     const third = someNetwork();
     await storeOf(consul, third).read(signal);
     expect(third.book.list().members).toEqual([]);
+  });
+
+  test("what stands there unchanged is verified once; whom a list names again is found again", async () => {
+    const { consul } = someKv();
+    const one = someNetwork();
+    const stated = one.book.state(statement(one.nonces.issue()));
+    if (!stated.ok) throw new Error(stated.reason);
+    const writer = storeOf(consul, one);
+    writer.offer(stated.member);
+    await writer.write(signal);
+    const other = someNetwork();
+    const adopted = jest.spyOn(other.book, "adopt");
+    const store = storeOf(consul, other);
+    for (let i = 0; i < 3; i++) await store.read(signal);
+    expect(adopted).toHaveBeenCalledTimes(1);
+    other.book.admit([]);
+    expect(other.book.list().members).toEqual([]);
+    other.book.admit(MEMBER_LISTS);
+    store.lookAgain();
+    await store.read(signal);
+    expect(other.book.list().members).toHaveLength(1);
   });
 });
 

@@ -3,6 +3,7 @@
  * find them there, verify them again, and take over what is newer. A node is written when it is new, when its epoch is, and
  * then once a period: its heartbeats would be too many writes.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { NETWORK_PREFIX, networkKey } from "../../beacon/documents.js";
 import type { Member } from "../../beacon/network-record.js";
 import type { Backoff } from "../backoff.js";
@@ -17,11 +18,15 @@ const WRITE_EVERY_MS = 60_000;
 /** Of one turn, a second: below what Raft takes from everybody. */
 const WRITES_A_TURN = 16;
 const TURN_MS = 1_000;
+/** Verified between two turns of the event loop, which serves members meanwhile. */
+const BATCH = 16;
 
 export class NetworkStore {
   /** By key: what was stated and is not written, and when and in which epoch it was written last. */
   readonly #due = new Map<string, Member>();
   readonly #written = new Map<string, { epoch: number; atMs: number }>();
+  /** By key: the document that was looked at last, or written from here. Two signatures are verified for each new one only. */
+  #seen = new Map<string, string>();
 
   constructor(
     private readonly deps: {
@@ -40,6 +45,11 @@ export class NetworkStore {
 
   offer(member: Member): void {
     this.#due.set(networkKey(member.beacon.record), member);
+  }
+
+  /** Whom the book refused before may be admitted now: all of it is looked at again. */
+  lookAgain(): void {
+    this.#seen = new Map();
   }
 
   /** Until the signal aborts. Never rejects: without Consul the network goes on from memory. */
@@ -67,9 +77,15 @@ export class NetworkStore {
   /** Rejects with ConsulError. */
   async read(signal: AbortSignal): Promise<void> {
     const { value } = await whole(this.deps.consul.kvList(NETWORK_PREFIX, { signal, maxValueBytes: 16 * 1024 }), "kv.list", `key:read below "${NETWORK_PREFIX}"`);
-    for (const { value: document } of value) {
+    const before = this.#seen;
+    this.#seen = new Map(value.map((entry) => [entry.key, Buffer.from(entry.value).toString("latin1")]));
+    let verified = 0;
+    for (const { key, value: document } of value) {
+      if (before.get(key) === this.#seen.get(key)) continue;
       const statement = statementIn(document);
-      if (statement !== undefined) this.deps.book.adopt(statement);
+      if (statement === undefined) continue;
+      this.deps.book.adopt(statement);
+      if ((verified += 1) % BATCH === 0) await nextTurn();
     }
   }
 
@@ -82,7 +98,9 @@ export class NetworkStore {
       const last = this.#written.get(key);
       if (last?.epoch === epoch && clock.monoMs() - last.atMs < WRITE_EVERY_MS) continue;
       if ((writes += 1) > WRITES_A_TURN) return;
-      await consul.kvPut(key, documentOf(member), { signal });
+      const document = documentOf(member);
+      await consul.kvPut(key, document, { signal });
+      this.#seen.set(key, Buffer.from(document).toString("latin1"));
       this.#written.set(key, { epoch, atMs: clock.monoMs() });
       if (this.#due.get(key) === member) this.#due.delete(key);
     }
