@@ -35,7 +35,7 @@ beforeAll(async () => {
   cluster = await startTestCluster({
     nomad: true,
     sidecarArgs: (index) => [
-      "--beat=500ms", "--heartbeat-min=2s", index === 2 ? `--beacon-price-script=${join(folder, "price")}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s",
+      "--beat=500ms", "--heartbeat-min=2s", index === 2 ? `--beacon-price-script=${join(folder, "price")}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=25s",
       ...(index === 0 ? ["--no-placer"] : []),
     ],
   });
