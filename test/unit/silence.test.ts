@@ -1,17 +1,22 @@
 /** How long a client that Nomad does not hear must have been without a word from it: never more than is certain. */
 import { systemClock } from "../../src/sidecar/clock.js";
 import { decodeStopsOnClient } from "../../src/sidecar/nomad/decode-jobs.js";
+import { NomadError } from "../../src/sidecar/nomad-api.js";
 import type { SchedulableNode, StopsOnClient } from "../../src/sidecar/nomad-jobs.js";
 import { Silences } from "../../src/sidecar/placement/silence.js";
 
 const DOWN_AT_MS = 1_795_000_000_000;
 const budget = { signal: new AbortController().signal, leftMs: () => 1_000 };
 
-function watching(stops: StopsOnClient = {}) {
+function watching(stops: StopsOnClient | NomadError = {}) {
   const now = { monoMs: 5_000, status: "down" };
   const node = async () => ({ status: now.status, statusChangedAtMs: DOWN_AT_MS }) as SchedulableNode;
+  const stopsOnClient = async () => {
+    if (stops instanceof Error) throw stops;
+    return stops;
+  };
   const clock = { ...systemClock, monoMs: () => now.monoMs };
-  const silences = new Silences({ nomad: { node, stopsOnClient: async () => stops }, clock, nomadDownAfterMs: 20_000 });
+  const silences = new Silences({ nomad: { node, stopsOnClient }, clock, nomadDownAfterMs: 20_000 });
   return { now, silence: () => silences.of("n", budget) };
 }
 
@@ -32,6 +37,11 @@ test("as long as Nomad says nothing there is none; then 20 s at its word, and wh
 test("an allocation that the client was given later than its last heartbeat counts from there", async () => {
   const of = async (msBefore: number) => (await watching({ newestAtMs: DOWN_AT_MS - msBefore }).silence())?.forMs;
   expect([await of(3_600_000), await of(20_000), await of(12_000), await of(-500)]).toEqual([20_000, 20_000, 12_000, -500]);
+});
+
+test("where there are too many to be read the worst is believed; any other failure is one", async () => {
+  expect(await watching(new NomadError("too-large", "node allocations", "over 16 MiB")).silence()).toEqual({ forMs: 0, shortestStopMs: 0 });
+  await expect(watching(new NomadError("timeout", "node allocations", "late")).silence()).rejects.toMatchObject({ code: "timeout" });
 });
 
 test("of a node's allocations those count that it ends by itself, under either name of the setting", () => {

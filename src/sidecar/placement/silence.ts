@@ -5,7 +5,8 @@
  * call a node down so long after it at least, and their own clock has when that was and when each allocation was made.
  */
 import type { Clock } from "../clock.js";
-import type { NomadJobs } from "../nomad-jobs.js";
+import { NomadError } from "../nomad-api.js";
+import type { NomadJobs, StopsOnClient } from "../nomad-jobs.js";
 import type { Budget } from "./failures.js";
 
 export interface Silence {
@@ -41,11 +42,21 @@ export class Silences {
     let known = this.#unheard.get(nodeId);
     if (known === undefined) {
       const sinceMs = clock.monoMs();
-      const { newestAtMs = -Infinity, shortestStopMs } = await nomad.stopsOnClient(nodeId, budget);
+      const { newestAtMs = -Infinity, shortestStopMs } = await this.#stops(nodeId, statusChangedAtMs, budget);
       known = { sinceMs, beforeMs: Math.min(nomadDownAfterMs, statusChangedAtMs - newestAtMs), shortestStopMs };
       this.#unheard.set(nodeId, known);
     }
     return { forMs: known.beforeMs + clock.monoMs() - known.sinceMs, shortestStopMs: known.shortestStopMs };
+  }
+
+  /** Of a node with more allocations than are read the worst is believed. */
+  async #stops(nodeId: string, statusChangedAtMs: number, budget: Budget): Promise<StopsOnClient> {
+    try {
+      return await this.deps.nomad.stopsOnClient(nodeId, budget);
+    } catch (error) {
+      if (error instanceof NomadError && error.code === "too-large") return { newestAtMs: statusChangedAtMs, shortestStopMs: 0 };
+      throw error;
+    }
   }
 
   forget(): void {
