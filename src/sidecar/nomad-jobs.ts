@@ -18,6 +18,8 @@ export interface NomadJob {
   /** What EnforceIndex takes. */
   modifyIndex: number;
   meta: ReadonlyMap<string, string>;
+  /** Names, in the job's order; empty in a listing. */
+  tasks: readonly string[];
 }
 
 export interface NomadPlan {
@@ -55,7 +57,7 @@ export interface JobAllocation {
   createdAtMs: number;
   /** When its client or a server last changed it. */
   modifiedAtMs: number;
-  /** Absent where the client has not spoken yet. */
+  /** In no order. Absent where the client has not spoken yet. */
   tasks: ReadonlyMap<string, TaskState>;
 }
 

@@ -43,6 +43,7 @@ export function decodeJob(value: unknown): NomadJob {
     stopped: job["Stop"] === true,
     modifyIndex: index(job["JobModifyIndex"], "JobModifyIndex"),
     meta: decodeMeta(job["Meta"]),
+    tasks: array(job["TaskGroups"] ?? [], "TaskGroups").flatMap((group) => array(object(group, "TaskGroups entry")["Tasks"] ?? [], "Tasks").map((task) => text(object(task, "Tasks entry")["Name"], "Name"))),
   };
 }
 
