@@ -144,7 +144,7 @@ async function round(times: Times, signal: AbortSignal): Promise<void> {
   const priceScript = join(folder, "price");
   writePrice(priceScript, "0.001");
   const sidecarArgs = (index: number): string[] => [
-    index === 2 ? `--beacon-price-script=${priceScript}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s", ...(index === 0 ? ["--no-placer"] : []),
+    index === 2 ? `--beacon-price-script=${priceScript}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=25s", ...(index === 0 ? ["--no-placer"] : []),
   ];
   const common = { nodes: 3, nomad: true, firstShift: FIRST_SHIFT, folderPrefix: FOLDER_PREFIX, env: process.env, progress: createProgress(), signal };
   try {
@@ -204,7 +204,7 @@ await runBench({ rounds: 3 }, async ({ rounds }, signal): Promise<Report> => {
   return {
     title: "Failover by cause",
     method:
-      `Method: ${String(rounds)} rounds, each with clusters of three nodes of its own, default timings of Consul, Nomad and the sidecar, --stop-on-client-after=15s.\n` +
+      `Method: ${String(rounds)} rounds, each with clusters of three nodes of its own, default timings of Consul, Nomad and the sidecar, --stop-on-client-after=25s.\n` +
       "From the cause (the spawn call; the exit; the sidecar with the new price being ready; the kill; the cut) to Nomad's servers calling a copy on\n" +
       `another node running. The ratio is to the ${String(ANCESTOR_S)} s that one refusing candidate cost the ancestor (measured).`,
     columns: [

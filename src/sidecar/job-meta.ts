@@ -29,7 +29,12 @@ export interface Placed {
   tried: readonly string[];
   /** A client that is cut off ends it after so long; 0 where a second copy may live. */
   stopAfterMs: number;
+  /** What its tasks then get to end by themselves. */
+  killMs: number;
 }
+
+/** Nomad's default, and that of the templates. */
+export const DEFAULT_KILL_MS = 5_000;
 
 const KEYS = {
   requestId: "ibrl_request_id",
@@ -97,11 +102,12 @@ function readOrder(text: string): Pick<WorkloadSource, "imageRef" | "cores" | "m
 
 function readPlaced(text: string | undefined): Placed | undefined {
   try {
-    const { node, atMs, moves, tried, stopAfterMs } = JSON.parse(text ?? "null") as Record<string, unknown>;
+    // Who wrote no killMs knew the default only.
+    const { node, atMs, moves, tried, stopAfterMs, killMs = DEFAULT_KILL_MS } = JSON.parse(text ?? "null") as Record<string, unknown>;
     const isName = (value: unknown): value is string => typeof value === "string" && NAME_RULE.test(value);
     if (!isName(node) || !Array.isArray(tried) || tried.length > MAX_TRIED || !tried.every(isName)) return undefined;
-    if (!Number.isSafeInteger(atMs) || !isCount(moves) || !isCount(stopAfterMs)) return undefined;
-    return { node, atMs: atMs as number, moves, tried, stopAfterMs };
+    if (!Number.isSafeInteger(atMs) || !isCount(moves) || !isCount(stopAfterMs) || !isCount(killMs)) return undefined;
+    return { node, atMs: atMs as number, moves, tried, stopAfterMs, killMs };
   } catch {
     return undefined;
   }

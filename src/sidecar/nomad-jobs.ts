@@ -18,6 +18,8 @@ export interface NomadJob {
   /** What EnforceIndex takes. */
   modifyIndex: number;
   meta: ReadonlyMap<string, string>;
+  /** Names, in the job's order; empty in a listing. */
+  tasks: readonly string[];
 }
 
 export interface NomadPlan {
@@ -55,8 +57,23 @@ export interface JobAllocation {
   createdAtMs: number;
   /** When its client or a server last changed it. */
   modifiedAtMs: number;
-  /** Absent where the client has not spoken yet. */
+  /** In no order. Absent where the client has not spoken yet. */
   tasks: ReadonlyMap<string, TaskState>;
+}
+
+export interface SchedulableNode extends NomadNode {
+  /** Ready, eligible, and not draining. */
+  eligible: boolean;
+  /** When its status became what it is, by the servers' clock, to the second. */
+  statusChangedAtMs: number;
+}
+
+/** Of those that the client ends by itself when it has lost the servers (`stop_on_client_after`); absent where there are none. */
+export interface StopsOnClient {
+  /** When the newest was made, by the servers' clock. */
+  newestAtMs?: number;
+  /** The shortest time of theirs. */
+  shortestStopMs?: number;
 }
 
 /** `address` is bare. */
@@ -80,7 +97,9 @@ export interface NomadJobs {
   /** The nodes that are ready, eligible, and not draining: ID only, as Nomad's list knows no attributes. */
   eligibleNodeIds(options?: NomadCallOptions): Promise<string[]>;
   /** Whole, by the servers' present word. */
-  node(nodeId: string, options?: NomadCallOptions): Promise<NomadNode & { eligible: boolean }>;
+  node(nodeId: string, options?: NomadCallOptions): Promise<SchedulableNode>;
+  /** Of the allocations that the client was given, as far as the token may see them. */
+  stopsOnClient(nodeId: string, options?: NomadCallOptions): Promise<StopsOnClient>;
   /** Null where Nomad does not know it. */
   job(jobId: string, options?: NomadCallOptions): Promise<NomadJob | null>;
   /** The whole job with its version, to be registered again with a change. */

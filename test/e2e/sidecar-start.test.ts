@@ -74,6 +74,8 @@ describe("a setting that cannot be: exit 2, and it is named with where it came f
     [["--beacon-endpoint=beacon.example"], {}, "--beacon-endpoint", "is not a URL"],
     [["--capability=with space"], {}, "--capability", "no capability name"],
     [["--log-level=loud"], {}, "--log-level", "debug, info, warn, error"],
+    [["--placer", "--job-drivers=vbox"], {}, "--job-drivers", "is none of docker"],
+    [["--placer", "--stop-on-client-after=20s"], {}, "--stop-on-client-after", "20000ms is not more than --nomad-down-after"],
     [["--no-such-flag"], {}, "--no-such-flag", "Nonexistent flag"],
     [["--config=/no/such/file.json"], {}, "--config", "/no/such/file.json cannot be read"],
   ])("%j with %j", async (args, env, setting, range) => {

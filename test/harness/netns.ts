@@ -1,6 +1,6 @@
 /**
  * A network of namespaces for fault tests: a hub with a bridge, and one namespace for each node, where links can be
- * cut, packets dropped (iptables) and rates limited (tc tbf). By root, or by anybody in a user namespace (`unshare -Urn`).
+ * cut, packets dropped (iptables) or held up (a wire of our own), and rates limited (tc tbf). By root, or by anybody in a user namespace (`unshare -Urn`).
  *
  *   node 1 (10.77.0.1, eth0) ──┐
  *   node 2 (10.77.0.2, eth0) ──┤ br0 in the hub; none of it is seen by, or reaches, the machine's own network
@@ -95,6 +95,24 @@ export class Namespace {
   async limitOutgoing(bitsPerSecond: number | null): Promise<void> {
     if (bitsPerSecond === null) await this.exec("tc", "qdisc", "del", "dev", "eth0", "root");
     else await this.exec("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", `${bitsPerSecond}bit`, "burst", "16kb", "latency", "400ms");
+  }
+
+  /**
+   * Puts a wire into its link that, when told so, loses this share (0..1) of all frames and holds up each for up to `jitterMs`,
+   * both ways; clean at first. It stays as long as the network. Needs a C compiler and /dev/net/tun.
+   */
+  async lossyWire({ lossRatio, jitterMs }: { lossRatio: number; jitterMs: number }): Promise<{ bad(): void; clean(): void }> {
+    const { folder, hub, port } = this;
+    const [program, near, far, bridge] = [join(folder.path, `wire-${port}`), `near-${port}`, `far-${port}`, `br-${port}`];
+    await run("cc", ["-O2", "-Wall", "-Werror", "-o", program, join(process.cwd(), "test/harness/lossy-wire.c")]);
+    const [command = program, ...args] = [...hub, program, near, far, String(100 * lossRatio), String(jitterMs)];
+    const wire = new ManagedProcess({ name: `wire of ${port}`, command, args, env: process.env, cwd: folder.path, logFile: join(folder.path, `wire-${port}.log`), run: folder });
+    await wire.start();
+    await waitFor("wire", () => (wire.tail(1).includes("ready") ? true : undefined), { timeoutMs: 10_000, everyMs: 20, process: wire });
+    await execIn(hub, ["ip", "link", "add", bridge, "type", "bridge"], folder);
+    for (const [device, master] of [[near, bridge], [far, "br0"], [port, bridge]] as const) await execIn(hub, ["ip", "link", "set", device, "master", master, "up"], folder);
+    await execIn(hub, ["ip", "link", "set", bridge, "up"], folder);
+    return { bad: () => wire.kill("SIGUSR1"), clean: () => wire.kill("SIGUSR2") };
   }
 
   /** Ends the forwarding; called by NamespaceNetwork. */

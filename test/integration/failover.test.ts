@@ -8,6 +8,7 @@ import { listNodes } from "../../src/sidecar/api/client.js";
 import { type SpawnAnswer, type SpawnRequest, WorkloadClient } from "../../src/sidecar/api/workload-client.js";
 import { runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster, TEST_FOLDER_PREFIX } from "../harness/cluster.js";
+import { listedNode, sidecarOf } from "../harness/observe.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const TEST_MS = 180_000;
@@ -35,7 +36,7 @@ beforeAll(async () => {
   cluster = await startTestCluster({
     nomad: true,
     sidecarArgs: (index) => [
-      "--beat=500ms", "--heartbeat-min=2s", index === 2 ? `--beacon-price-script=${join(folder, "price")}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=15s",
+      "--beat=500ms", "--heartbeat-min=2s", index === 2 ? `--beacon-price-script=${join(folder, "price")}` : `--beacon-price=${PRICES[index] ?? ""}`, "--stop-on-client-after=25s",
       ...(index === 0 ? ["--no-placer"] : []),
     ],
   });
@@ -102,7 +103,48 @@ test("a workload that fails where it runs goes to the next best; its node is ali
   await (clients[1] as WorkloadClient).stop(id ?? "", 60_000);
 }, TEST_MS);
 
-test("a workload on a node that breaks its policy for longer than its grace is moved, the old copy ends first, and explain says why; a better node by rebalance is another reason", async () => {
+test("a workload that fails everywhere again and again ends in a named state that is counted and logged as an error once, and nothing moves it; the same request places it anew", async () => {
+  const stuck = async (state: string) => {
+    const counts = await Promise.all([1, 2].map((index) => metric(index, `hypercore_ibrl_workloads_stuck{state="${state}"}`)));
+    return counts.filter((count) => !Number.isNaN(count));
+  };
+  const errors = (id: string) => [1, 2].flatMap((index) => readFileSync(node(index).sidecar?.logFile ?? "", "utf8").split("\n")).filter((line) => line.includes(id) && line.includes("workload is stuck"));
+  const cured = join(cluster.folder, "cured");
+  const request = { image_ref: shell(`[ -e ${cured} ] && exec sleep 600; sleep 0.5; exit 7`), request_id: "fails-everywhere" };
+  const spawned = await spawn(request);
+  const id = spawned.id ?? "";
+  type Job = { Meta: { ibrl_placed: string; ibrl_generation: string }; JobModifyIndex: number };
+  const job = () => nomad<Job>(`/v1/job/${id}`);
+  expect(spawned.node).toBe("node-3");
+
+  // Each node once, the last one left as it is.
+  await eventually(async () => expect(await stuck("no-node")).toEqual([1]), { timeoutMs: 90_000 });
+  const failedOn = async () => (await allocations(id)).filter(({ ClientStatus }) => ClientStatus === "failed").map(({ NodeName }) => NodeName).sort();
+  expect(await failedOn()).toEqual(["node-1", "node-2", "node-3"]);
+  expect((await job()).Meta.ibrl_generation).toBe("3");
+  expect(errors(id)).toMatchObject([expect.stringMatching(/it failed on every node.*"node-3","node-2","node-1"|"node-3","node-2","node-1".*it failed on every node/)]);
+
+  // Where there are more nodes it is moved five times. The job's meta is all that a mover knows of that.
+  const { Meta: { ibrl_placed: placed, ...meta }, ...rest } = await job();
+  const often = JSON.stringify({ ...(JSON.parse(placed) as object), moves: 5, tried: [] });
+  const changed = await node(0).nomad?.request(`/v1/job/${id}`, { method: "POST", body: JSON.stringify({ Job: { ...rest, Meta: { ...meta, ibrl_placed: often } } }) });
+  expect(changed?.status).toBe(200);
+  await eventually(async () => expect([await stuck("moved-too-often"), await stuck("no-node")]).toEqual([[1], [0]]), { timeoutMs: 60_000 });
+  expect(errors(id).filter((line) => line.includes("moved too often"))).toHaveLength(1);
+  const [index, ran] = [(await job()).JobModifyIndex, (await allocations(id)).length];
+  const looks = await metric(1, "hypercore_ibrl_sequence");
+  await eventually(async () => expect(await metric(1, "hypercore_ibrl_sequence")).toBeGreaterThan(looks + 10)); // five looks at least
+  expect([(await job()).JobModifyIndex, (await allocations(id)).length, errors(id).length]).toEqual([index, ran, 2]);
+
+  writeFileSync(cured, "");
+  const anew = await spawn(request);
+  expect(anew).toMatchObject({ id, status: "running" });
+  await eventually(async () => expect([await running(id), await stuck("moved-too-often")]).toMatchObject([[{ ID: anew.allocation_id }], [0]]));
+  expect(JSON.parse((await job()).Meta.ibrl_placed)).toMatchObject({ moves: 0 });
+  await (clients[1] as WorkloadClient).stop(id, 60_000);
+}, TEST_MS);
+
+test("a workload on a node that breaks its policy for longer than its grace is moved, the old copy ends first, and explain says why; a better node by rebalance is another reason, and a price that comes and goes is none", async () => {
   await moverIs("node-2");
   const limited = (grace: object) => Buffer.from(JSON.stringify({ ...(JSON.parse(policy.toString()) as object), rules: { max_price_per_gb: 0.0025 }, ...grace }));
   const moved = await spawn({ policy: limited({ grace_s: 2 }) });
@@ -113,11 +155,15 @@ test("a workload on a node that breaks its policy for longer than its grace is m
   const planned = await spawn({ policy: rebalance({}) });
   const id = moved.id ?? "";
   expect([moved, patient, indifferent, improved, planned].map((each) => each.node)).toEqual(Array(5).fill("node-3"));
-  const { sidecar } = node(2);
-  await sidecar?.stop();
-  priceOfNode3("0.5");
-  await sidecar?.start();
-  await sidecar?.waitReady();
+  const costs = async (dollars: string) => {
+    const { sidecar } = node(2);
+    await sidecar?.stop();
+    priceOfNode3(dollars);
+    await sidecar?.start();
+    await sidecar?.waitReady();
+    await eventually(async () => expect((await listedNode(sidecarOf(node(1)), "node-3")).beacon).toMatchObject({ price_per_gb: Number(dollars) }));
+  };
+  await costs("0.5");
   await eventually(async () => expect(await running(id)).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
 
   await eventually(async () => expect(await running(improved.id ?? "")).toMatchObject([{ NodeName: "node-2" }]), { timeoutMs: 60_000 });
@@ -130,7 +176,16 @@ test("a workload on a node that breaks its policy for longer than its grace is m
   expect(Date.parse(first?.FinishedAt ?? "")).toBeLessThanOrEqual(Date.parse(next?.StartedAt ?? ""));
   expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="policy"}')).toBe(1);
   expect(await metric(1, 'hypercore_ibrl_workload_moves_total{cause="rebalance"}')).toBe(1);
-  for (const stays of [patient, indifferent, planned]) expect(await running(stays.id ?? "")).toMatchObject([{ ID: stays.allocation_id }]);
+  // Cheap again, and dear, and cheap: what went stays where it is, and what had not gone stays too.
+  await costs("0.001");
+  await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3" }));
+  const unmoved = await spawn({ policy: rebalance({ dry_run: false, hold_s: 60 }) });
+  expect(unmoved.node).toBe("node-3");
+  for (const dollars of ["0.5", "0.001", "0.5"]) await costs(dollars);
+  expect([await running(id), await running(improved.id ?? "")]).toMatchObject([[{ ID: second }], [{ NodeName: "node-2" }]]);
+  expect((await metric(1, 'hypercore_ibrl_workload_moves_total{cause="policy"}')) + (await metric(1, 'hypercore_ibrl_workload_moves_total{cause="rebalance"}'))).toBe(2);
+  expect(readFileSync(node(1).sidecar?.logFile ?? "", "utf8").split("\n").filter((line) => line.includes(planned.id ?? "") && line.includes("dry run"))).toHaveLength(1);
+  for (const stays of [patient, indifferent, planned, unmoved]) expect(await running(stays.id ?? "")).toMatchObject([{ ID: stays.allocation_id }]);
 
   // By the states that the nodes sign, which come after the move.
   const explain = async (job: string, why: string) => eventually(async () => {
@@ -143,11 +198,8 @@ test("a workload on a node that breaks its policy for longer than its grace is m
   expect(explained).toMatch(/ s: max_price_per_gb: \$0\.5\/GB > \$0\.0025\/GB\n/);
   expect(explained).toContain("  replay    the same bytes\n");
   expect(explained).toMatch(/\n1\. node-2: eligible/);
-  for (const { id: each } of [moved, patient, indifferent, improved, planned]) await (clients[1] as WorkloadClient).stop(each ?? "", 60_000);
-  await sidecar?.stop();
-  priceOfNode3("0.001");
-  await sidecar?.start();
-  await sidecar?.waitReady();
+  for (const { id: each } of [moved, patient, indifferent, improved, planned, unmoved]) await (clients[1] as WorkloadClient).stop(each ?? "", 60_000);
+  await costs("0.001");
   await eventually(async () => expect(await spawn({ dry_run: true })).toMatchObject({ node: "node-3", decisionOrder: 3 }), { timeoutMs: 60_000 });
 }, TEST_MS);
 
@@ -221,8 +273,10 @@ test("a killed node, the mover's own: overlap moves on Consul's word, exclusive 
   };
   const overlapMs = await eventually(() => replaced(overlap), { timeoutMs: 60_000 });
   const exclusiveMs = await eventually(() => replaced(exclusive), { timeoutMs: 120_000 });
-  process.stderr.write(`failover, ms after the kill: overlap ${String(overlapMs)}, exclusive ${String(exclusiveMs)}\n`);
-  expect(await nomad("/v1/nodes")).toEqual(expect.arrayContaining([expect.objectContaining({ Name: "node-3", Status: "down" })]));
+  const nodes = await nomad<{ ID: string; Name: string; Status: string }[]>("/v1/nodes");
+  const [{ ID: nodeId = "" } = {}] = nodes.filter(({ Name, Status }) => Name === "node-3" && Status === "down");
+  const { StatusUpdatedAt } = await nomad<{ StatusUpdatedAt: number }>(`/v1/node/${nodeId}`);
+  process.stderr.write(`failover, ms after the kill: overlap ${String(overlapMs)}, exclusive ${String(exclusiveMs)}; Nomad's word, to the second, ${String(StatusUpdatedAt * 1_000 - killedAtMs)}\n`);
 
   expect(await mover()).toBe("node-2");
   for (const { id = "", allocation_id: old } of [overlap, exclusive]) {

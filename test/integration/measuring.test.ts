@@ -169,9 +169,19 @@ test("the prepared query that is shipped reaches the nearest instance, and the n
   const body = readFileSync(join(projectRoot(), "nomad/routing/nearest.query.json"), "utf8");
   expect(await nodes[0].consul.request("/v1/query", { method: "POST", body })).toMatchObject({ ok: true });
   const reached = async (from: LocalNode) => (await from.consul.getJson<{ Nodes: { Node: { Node: string } }[] }>("/v1/query/nearest-web/execute")).Nodes.map(({ Node }) => Node.Node);
-  for (const [from, other] of [[nodes[0], nodes[2]], [nodes[2], nodes[0]]] as const) await eventually(async () => expect(await reached(from)).toEqual([from.name, other.name]));
+  // As programs ask: the name, by DNS, of the agent beside them.
+  const resolved = async (from: LocalNode) => {
+    const script = `const resolver = new (require("dns").promises.Resolver)(); resolver.setServers(["${from.address}:${String(from.consul.dnsPort)}"]); resolver.resolve4("nearest-web.query.consul").then((all) => console.log(all.join(" ")))`;
+    return (await network.nodes[from.index]!.exec(process.execPath, "-e", script)).trim().split(" ");
+  };
+  for (const [from, other] of [[nodes[0], nodes[2]], [nodes[2], nodes[0]]] as const) {
+    await eventually(async () => expect(await reached(from)).toEqual([from.name, other.name]));
+    await eventually(async () => expect(await resolved(from)).toEqual([from.address, other.address]));
+  }
   expect(await nodes[0].consul.request("/v1/agent/check/fail/web", { method: "PUT" })).toMatchObject({ ok: true });
-  await eventually(async () => expect(await reached(nodes[0])).toEqual(["node-3"]));
+  await eventually(async () => expect([await reached(nodes[0]), await resolved(nodes[0])]).toEqual([["node-3"], [nodes[2].address]]));
+  expect(await nodes[0].consul.request("/v1/agent/check/pass/web", { method: "PUT" })).toMatchObject({ ok: true });
+  await eventually(async () => expect(await reached(nodes[0])).toEqual(["node-1", "node-3"]));
 }, 120_000);
 
 test("a full uplink: the round trip shows the queue", async () => {

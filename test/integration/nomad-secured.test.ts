@@ -205,7 +205,7 @@ test("a placer's token, as shipped, plans, registers, follows and stops in its n
   const rules = (await readFile(join(projectRoot(), "nomad/acl/nomad-placer.hcl"), "utf8")).replace('namespace "default"', 'namespace "apps"');
   const env = { ...tls, NOMAD_TOKEN: await tokenFor("placer", rules), NOMAD_REGION: "global" };
   const [apps, elsewhere] = await Promise.all(["apps", "default"].map(async (name) => createNomadJobs(nomadSettingsFrom({ ...env, NOMAD_NAMESPACE: name }))));
-  const job = { ID: "ibrl-secured", Name: "ibrl-secured", Type: "service", Datacenters: ["*"], TaskGroups: [{ Name: "work", Count: 1, Tasks: [{ Name: "main", Driver: "raw_exec", Config: { command: "/bin/sh", args: ["-c", "echo said; sleep 600"] } }] }] };
+  const job = { ID: "ibrl-secured", Name: "ibrl-secured", Type: "service", Datacenters: ["*"], TaskGroups: [{ Name: "work", Count: 1, Disconnect: { StopOnClientAfter: 30e9, Replace: false }, Tasks: [{ Name: "main", Driver: "raw_exec", Config: { command: "/bin/sh", args: ["-c", "echo said; sleep 600"] } }] }] };
   await expect(elsewhere?.register(job, 0)).rejects.toMatchObject({ code: "permission", fields: { permission: "namespace:submit-job" } });
   await expect(elsewhere?.plan(job)).rejects.toMatchObject({ code: "permission" });
 
@@ -220,6 +220,9 @@ test("a placer's token, as shipped, plans, registers, follows and stops in its n
     const { allocations = [] } = (await apps?.jobAllocations("ibrl-secured")) ?? {};
     return allocations[0]?.clientStatus === "running" ? allocations : undefined;
   }, { timeoutMs: SEEN_MS });
+  // What failover asks of a node that is gone.
+  expect(await apps?.stopsOnClient(allocation?.nodeId ?? "")).toEqual({ newestAtMs: allocation?.createdAtMs, shortestStopMs: 30_000 });
+  expect(await apps?.node(allocation?.nodeId ?? "")).toMatchObject({ status: "ready", eligible: true, statusChangedAtMs: expect.any(Number) as number });
   await waitFor("its words", async () => {
     let said = "";
     for await (const chunk of (await apps?.logs({ allocationId: allocation?.id ?? "", task: "main", stream: "stdout", follow: false })) ?? []) said += Buffer.from(chunk).toString();

@@ -70,6 +70,7 @@ const apiToken = (of: LocalNode): string => readFileSync(of.sidecar?.apiTokenFil
 const client = (index: number): WorkloadClient => clients[index] as WorkloadClient;
 const allocations = (jobId: string) => nomad<{ ID: string; ClientStatus: string; DesiredStatus: string }[]>(`/v1/job/${jobId}/allocations`);
 const jobs = () => nomad<{ ID: string; Status: string; JobModifyIndex: number }[]>("/v1/jobs?prefix=ibrl-");
+const registered = async () => (await jobs()).map(({ ID, JobModifyIndex }) => `${ID} ${String(JobModifyIndex)}`).sort();
 
 async function proofVerify(address: string, workload_id: string, proof_hash: string) {
   const { ClusterEvent, ProofVerification } = wire.services.api;
@@ -85,6 +86,11 @@ const SLEEP = shell("sleep 600");
 
 function spawn(request: SpawnRequest, at = 0, timeoutMs = 60_000): Promise<SpawnAnswer> {
   return client(at).spawn({ image_ref: SLEEP, cores: 1, memory: 32, policy, ...request }, timeoutMs);
+}
+
+async function post(index: number, path: string, body: object) {
+  const answer = await fetch(`http://${node(index).sidecar?.httpAddr ?? ""}${path}`, { method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${apiToken(node(index))}` }, body: JSON.stringify(body) });
+  return { status: answer.status, body: (await answer.json()) as { response?: Record<string, unknown>; error?: string } };
 }
 
 test("spawned by the command line: on the policy's best node, behind a URL that answers, in the listing; until it is stopped", async () => {
@@ -124,7 +130,7 @@ test("spawned by the command line: on the policy's best node, behind a URL that 
 
 test("a dry run has the decision and Nomad's plan, and changes nothing", async () => {
   const decisions = () => node(0).consul.getJson<string[]>(`/v1/kv/${decisionKey("")}?keys`);
-  const before = [await jobs(), await decisions()];
+  const before = [await registered(), await decisions()];
   const answer = await spawn({ dry_run: true, request_id: "dry" });
   expect(answer).toMatchObject({ status: "planned", node: "node-1", url: "", allocation_id: "" });
   expect(JSON.parse(Buffer.from(answer.plan ?? []).toString())).toMatchObject({ FailedTGAllocs: null, Annotations: { DesiredTGUpdates: { work: { Place: 1 } } } });
@@ -132,7 +138,7 @@ test("a dry run has the decision and Nomad's plan, and changes nothing", async (
   // A module decides too. This one asks for a reputation, which nobody has in a cluster of three.
   const module = readFileSync(join(projectRoot(), "nomad/policies/wasm/high-trust.wasm"));
   await expect(spawn({ dry_run: true, policy: module })).rejects.toMatchObject({ code: "no-match", message: expect.stringContaining("node-1: module: ") as string });
-  expect([await jobs(), await decisions()]).toEqual(before);
+  expect([await registered(), await decisions()]).toEqual(before);
 }, TEST_MS);
 
 test("one request, sent six times at once to two sidecars and once more: one job, one allocation; under its ID nothing else", async () => {
@@ -201,6 +207,33 @@ test("whom Nomad does not place on, or Consul does not call healthy, is not aske
   }
 }, TEST_MS);
 
+test("of a node with twenty workloads the others read each of them once, from their sidecars and from Consul, until they are stopped", async () => {
+  const job = (count: number) => ({
+    ID: "many", Name: "many", Type: "service", Datacenters: ["*"], Constraints: [{ LTarget: "${node.unique.name}", RTarget: "node-2", Operand: "=" }],
+    TaskGroups: [{ Name: "g", Count: count, Update: null, Tasks: [{ Name: "t", Driver: "raw_exec", Config: { command: "/bin/sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 10 } }] }],
+  });
+  const register = async (count: number) => expect((await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job: job(count) }) })).ok).toBe(true);
+  type Listed = { node: string; workloads: { id: string; job: string; status: string }[] | null };
+  const listed = async (...from: string[]) => {
+    const { nodes } = JSON.parse((await runCli(["cluster", "list", "--json", ...from], environment(2))).stdout) as { nodes: Listed[] };
+    return nodes.flatMap((each) => (each.workloads ?? []).filter(({ job: of }) => of === "many").map(({ id, status }) => `${each.node} ${id} ${status}`)).sort();
+  };
+  const isEverywhere = (wanted: () => Promise<string[]>) => eventually(async () => {
+    for (const from of [[], ["--consul"]]) expect(await listed(...from)).toEqual(await wanted());
+  }, { timeoutMs: 60_000, everyMs: 500 });
+  const running = async () => (await allocations("many")).filter(({ ClientStatus, DesiredStatus }) => ClientStatus === "running" && DesiredStatus === "run").map(({ ID }) => `node-2 ${ID} running`).sort();
+  await register(20);
+  await eventually(async () => expect(await running()).toHaveLength(20), { timeoutMs: 60_000 });
+  await isEverywhere(running);
+  const text = (await runCli(["cluster", "list"], environment(2))).stdout;
+  for (const line of await running()) expect(text.split(`${line.split(" ")[1]?.slice(0, 8) ?? ""}  many/g`)).toHaveLength(2);
+  await register(13);
+  await eventually(async () => expect(await running()).toHaveLength(13), { timeoutMs: 60_000 });
+  await isEverywhere(running);
+  await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/job/many`, { method: "DELETE" });
+  await isEverywhere(async () => []);
+}, TEST_MS);
+
 test("logs: by stream, by allocation, and followed until the workload ends", async () => {
   const flag = join(folder, "end");
   const talk = shell(`echo out; echo err >&2; while [ ! -e ${flag} ]; do sleep 0.1; done; echo bye; exec sleep 600`);
@@ -215,11 +248,59 @@ test("logs: by stream, by allocation, and followed until the workload ends", asy
   })();
   const said = (stream: string) => chunks.filter((chunk) => chunk.stream === stream).map(({ data }) => Buffer.from(data ?? []).toString()).join("");
   await eventually(() => expect([said("stdout"), said("stderr")]).toEqual(["out\n", "err\n"]));
+  const followed = cli("cluster", "logs", "--id", id ?? "", "-f");
+  const errorsAlone = cli("cluster", "logs", "--id", id ?? "", "-f", "--stream=stderr", "--task=main");
   writeFileSync(flag, "");
   await eventually(() => expect(said("stdout")).toBe("out\nbye\n"));
   await client(0).stop(id ?? "", 60_000);
-  await following; // it ends by itself
+  await following; // it ends by itself, and so do these
+  expect(await followed).toEqual({ code: 0, stdout: "out\nbye\n", stderr: "err\n" });
+  expect(await errorsAlone).toEqual({ code: 0, stdout: "", stderr: "err\n" });
   expect(chunks.every((chunk) => chunk.allocation_id === allocation && chunk.task === "main")).toBe(true);
+}, TEST_MS);
+
+test("logs of a workload with two tasks, by an operator's template, are each task's own", async () => {
+  const packaged = loadTemplates(join(projectRoot(), "nomad/templates")).get("raw_exec") as { TaskGroups: [JsonObject & { Tasks: [JsonObject] }] };
+  const [{ Tasks: [main], ...group }] = packaged.TaskGroups;
+  const second = { ...main, Name: "second", Config: { command: "/bin/sh", args: ["-c", "echo second out; echo second err >&2; sleep 600"] } };
+  const reference = readReference(shell("echo main out; sleep 600"));
+  const order = readSpawn({ image_ref: "x", cores: 1, memory: 32 }, () => "two-tasks");
+  const source = { requestId: order.requestId, decisionId: "0".repeat(32), generation: 1, imageRef: "x", cores: 1, memoryMb: 32, ports: [], allowOverlap: true };
+  const job = jobOf({ template: { ...packaged, TaskGroups: [{ ...group, Tasks: [main, second] }] }, reference, order, meta: { source, orderHash: "x" }, node: "node-1", stopOnClientAfterMs: 30_000 });
+  expect((await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job: job }) })).ok).toBe(true);
+  const logs = async (...of: string[]) => {
+    const { code, stdout, stderr } = await cli("cluster", "logs", "--id", job.ID, ...of);
+    return [code, stdout, stderr];
+  };
+  await eventually(async () => expect([await logs(), await logs("--task=second"), await logs("--task=second", "--stream=stderr")]).toEqual([[0, "main out\n", ""], [0, "second out\n", "second err\n"], [0, "", "second err\n"]]), { timeoutMs: 60_000 });
+  const [code, stdout, stderr] = await logs("--task=third");
+  expect([code, stdout, String(stderr).replaceAll(/\s+›?\s*/g, " ")]).toEqual([1, "", expect.stringContaining("has no task third; it has main, second")]); // it is broken into lines
+  await client(0).stop(job.ID, 60_000);
+}, TEST_MS);
+
+test("31: a reader of logs that stops reading keeps nothing of them in the sidecar, however much is written", async () => {
+  const written = join(folder, "written");
+  const chunk = 2 * 1024 * 1024;
+  const talk = script(`const { writeSync, writeFileSync } = require("fs"); const line = "x".repeat(1023) + "\\n"; const part = line.repeat(${String(chunk / 1024)}); let n = 0; const more = () => { for (let at = 0; at < part.length;) at += writeSync(1, part.slice(at)); writeFileSync(${JSON.stringify(written)}, String(++n)); setTimeout(more, 20); }; more();`);
+  const { id = "" } = await spawn({ image_ref: talk, memory: 128 });
+  const sidecar = node(2).sidecar;
+  const rssBytes = () => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${String(sidecar?.pid)}/status`, "utf8"))?.[1]) * 1024;
+  const parts = () => Number(readFileSync(written, "utf8"));
+  const leaving = new AbortController();
+  const chunks = client(2).follow({ id }, leaving.signal)[Symbol.asyncIterator]();
+  expect((await chunks.next()).value).toMatchObject({ stream: "stdout", task: "main" });
+  await eventually(() => parts() > 2);
+  const [from, before] = [parts(), rssBytes()];
+  let most = 0;
+  await eventually(() => {
+    most = Math.max(most, rssBytes());
+    return (parts() - from) * chunk > 200e6;
+  }, { timeoutMs: 60_000, everyMs: 50 });
+  expect(most - before).toBeLessThan(64e6);
+  expect((await chunks.next()).done).toBe(false); // it goes on where the reader does
+  leaving.abort();
+  await chunks.return?.(undefined).catch(() => {});
+  await client(0).stop(id ?? "", 60_000);
 }, TEST_MS);
 
 test("a workload that was never here is NOT_FOUND at once, and so is a foreign job", async () => {
@@ -239,10 +320,6 @@ test("a driver that --job-drivers does not name is refused, and the ones that it
 }, TEST_MS);
 
 test("over HTTP as the ancestor has it; a sidecar that does not place says who does", async () => {
-  const post = async (index: number, path: string, body: object) => {
-    const answer = await fetch(`http://${node(index).sidecar?.httpAddr ?? ""}${path}`, { method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${apiToken(node(index))}` }, body: JSON.stringify(body) });
-    return { status: answer.status, body: (await answer.json()) as { response?: Record<string, unknown>; error?: string } };
-  };
   const spawned = await post(0, "/spawn", { cores: 1, memory: 32, image_ref: shell("echo over HTTP; sleep 600"), ports: { 28_557: 80 }, dry_run: false, env: [] });
   expect(spawned).toMatchObject({ status: 200, body: { response: { url: expect.stringMatching(/^http:\/\/127\.0\.0\.\d:28557$/) as string } } });
   const id = String(spawned.body.response?.["id"]);
@@ -251,7 +328,33 @@ test("over HTTP as the ancestor has it; a sidecar that does not place says who d
   expect(await got.json()).toMatchObject({ response: { logs: "over HTTP\n" } });
   expect(await post(2, `/stop?id=${id}`, {})).toMatchObject({ status: 409, body: { error: expect.stringMatching(/--placer.*node-1 \(127\.0\.0\.1\)/) as string } });
   expect(await post(1, `/stop?id=${id}`, {})).toMatchObject({ status: 200, body: { response: { name: expect.stringMatching(/^node-/) as string } } });
-  expect(await post(0, "/spawn", { cores: 1, memory: 32, image_ref: "nginx", ports: { 70_000: 80 } })).toMatchObject({ status: 400, body: { error: expect.stringMatching(/ports.*65535/) as string } });
+}, TEST_MS);
+
+test("26: what is out of range is refused by its field and range over gRPC, HTTP and the command line alike, and nothing is registered", async () => {
+  const before = await registered();
+  const bad: [request: object, flags: string[], problem: RegExp][] = [
+    [{ ports: { 0: 80 } }, ["--ports=0:80"], /ports: the host port 0 is not an integer from 1 to 65535/],
+    [{ ports: { "-1": 80 } }, ["--ports=-1:80"], /ports: the host port (-1|4294967295) is not an integer from 1 to 65535/],
+    [{ ports: { 70_000: 80 } }, ["--ports=70000:80"], /ports: the host port 70000 is not an integer from 1 to 65535/],
+    [{ ports: { 80: 70_000 } }, ["--ports=80:70000"], /ports: the workload port 70000 is not an integer from 1 to 65535/],
+    [JSON.parse('{ "ports": { "__proto__": 80 } }') as object, ["--ports=__proto__:80"], /ports(: the host port ("__proto__"|0) is not an integer from 1 to 65535| "__proto__:80": write HOST:WORKLOAD)/],
+    [{ cores: 0 }, ["--cpu=0"], /cores 0 is not an integer from 1 to 512/],
+    [{ memory: 2 ** 32 }, ["--mem=4294967296"], /memory (4294967296|0) is not an integer from 10 to 4194304 \(megabytes\)/],
+    [{ env: ["NOVALUE"] }, ["--env=NOVALUE"], /env "NOVALUE": write NAME=value/],
+    [{ env: ["__proto__=x"] }, ["--env=__proto__=x"], /env "__proto__": .*none of __proto__/],
+    [{ image_ref: "" }, ["--image-ref="], /image_ref is missing: name an image/],
+    [{ image_ref: "x".repeat(1_025) }, [`--image-ref=${"x".repeat(1_025)}`], /image_ref has 1 to 1024 characters/],
+  ];
+  for (const [request, flags, problem] of bad) {
+    const message = expect.stringMatching(problem) as string;
+    const whole = { image_ref: SLEEP, cores: 1, memory: 32, ...request };
+    await expect(client(0).spawn(whole as SpawnRequest, 5_000)).rejects.toMatchObject({ code: "invalid", message });
+    expect(await post(0, "/spawn", whole)).toMatchObject({ status: 400, body: { error: message } });
+    const image = flags[0]?.startsWith("--image-ref") === true ? [] : [`--image-ref=${SLEEP}`];
+    const { code, stderr } = await cli("cluster", "spawn", ...image, ...flags);
+    expect([code, stderr.replaceAll(/\s+›?\s*/g, " ")]).toEqual([2, message]); // it is broken into lines
+  }
+  expect(await registered()).toEqual(before);
 }, TEST_MS);
 
 (EXEC_RUNS ? test : test.skip)("exec runs in its own file system, as nobody (needs root on Linux)", async () => {
@@ -277,28 +380,64 @@ test.each(["docker", "podman", "java", "qemu"] as const)("the job for the %s dri
   expect([[], ["missing drivers"]]).toContainEqual(plan.problems);
 }, TEST_MS);
 
-test("while Nomad does not answer a spawn is UNAVAILABLE before its deadline; repeated afterwards it is one job", async () => {
-  node(0).nomad?.pause();
+test.each<[string, () => Promise<void> | void, () => Promise<void> | void]>([
+  ["does not answer", () => node(0).nomad?.pause(), () => node(0).nomad?.resume()],
+  // Its own agent is then gone from one sidecar, and the other's has lost its only server, and so its leader.
+  ["is down", async () => void (await node(0).nomad?.stop()), async () => (await node(0).nomad?.start(), node(0).nomad?.waitReady())],
+])("28: while Nomad %s a spawn is UNAVAILABLE before its deadline, at every sidecar, and so are stop and logs; repeated afterwards it is one job", async (how, fail, mend) => {
+  const request_id = how.replaceAll(" ", "-");
+  const standing = await spawn({});
+  await fail();
   try {
-    await expect(spawn({ request_id: "later" }, 0, 2_000)).rejects.toMatchObject({ code: "unavailable", message: expect.stringContaining("deadline") as string });
+    // A deadline that had passed would be the client's own error, and not the sidecar's word.
+    const unavailable = { name: "PlacementError", code: "unavailable" };
+    await Promise.all([0, 1].flatMap((at) => [
+      expect(spawn({ request_id }, at, 4_000)).rejects.toMatchObject(unavailable),
+      expect(client(at).stop(standing.id ?? "", 4_000)).rejects.toMatchObject(unavailable),
+      expect(client(at).logs({ id: standing.id ?? "" }, 4_000)).rejects.toMatchObject(unavailable),
+    ]));
   } finally {
-    node(0).nomad?.resume();
+    await mend();
   }
-  const { id = "" } = await eventually(() => spawn({ request_id: "later" }, 1));
-  expect((await spawn({ request_id: "later" })).id).toBe(id);
+  const { id = "" } = await eventually(() => spawn({ request_id }, 1), { timeoutMs: 60_000 });
+  expect((await spawn({ request_id })).id).toBe(id);
   expect(await allocations(id ?? "")).toHaveLength(1);
+  expect((await allocations(standing.id ?? "")).map(({ ID }) => ID)).toEqual([standing.allocation_id]);
+  for (const each of [id, standing.id]) await client(0).stop(each ?? "", 60_000);
+}, TEST_MS);
+
+test("28: Nomad that stops answering in the middle of a spawn makes it UNAVAILABLE, and the same request afterwards finds its job", async () => {
+  const lost = spawn({ request_id: "middle" }, 1, 4_000).catch((error: unknown) => error);
+  await eventually(async () => expect((await jobs()).some(({ Status }) => Status !== "dead")).toBe(true), { everyMs: 5 });
+  node(0).nomad?.pause();
+  const outcome = await lost;
+  node(0).nomad?.resume();
+  // It was answered in that moment, or it was not.
+  if (outcome instanceof Error) expect(outcome).toMatchObject({ name: "PlacementError", code: "unavailable" });
+  const { id = "" } = await eventually(() => spawn({ request_id: "middle" }, 0), { timeoutMs: 60_000 });
+  expect(await allocations(id ?? "")).toHaveLength(1);
+  expect((await jobs()).filter(({ Status }) => Status !== "dead")).toMatchObject([{ ID: id }]);
   await client(0).stop(id ?? "", 60_000);
 }, TEST_MS);
 
-test("a sidecar killed between registering and answering leaves a job that the same request finds", async () => {
+test("29: a sidecar killed between registering and answering leaves a job that the same request finds, elsewhere and at the restarted one", async () => {
   const lost = spawn({ request_id: "killed" }, 1).catch((error: unknown) => error);
   await eventually(async () => expect((await jobs()).some(({ Status }) => Status !== "dead")).toBe(true), { everyMs: 10 });
   node(1).sidecar?.kill();
   await lost;
   const { id = "", node: at } = await spawn({ request_id: "killed" }, 0);
   expect(at).toBe("node-1");
+  await node(1).sidecar?.restart();
+  expect(await eventually(() => spawn({ request_id: "killed" }, 1), { timeoutMs: 60_000 })).toMatchObject({ id, node: at });
   expect(await allocations(id ?? "")).toHaveLength(1);
   expect((await jobs()).filter(({ Status }) => Status !== "dead")).toMatchObject([{ ID: id }]);
+  // Once in the listing, by the decision that placed it, and the restarted one stops it.
+  await eventually(async () => {
+    const states = await Promise.all(["node-1", "node-2", "node-3"].map((name) => listedNode(sidecarOf(node(1)), name)));
+    expect(JSON.stringify(states.map((state) => (state as { workloads?: unknown }).workloads)).split(`"id":"${id ?? ""}"`)).toHaveLength(2);
+  });
+  await client(1).stop(id ?? "", 60_000);
+  await eventually(async () => expect((await allocations(id ?? "")).map(({ ClientStatus }) => ClientStatus)).toEqual(["complete"]));
 }, TEST_MS);
 
 test("a sidecar attests to its node, its state and a workload in it, to whom asks; to no other node's", async () => {

@@ -7,7 +7,7 @@ import { decodeState, encodeState } from "../../src/beacon/state-codec.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { type JobMeta, metaOf, type Placed, readMeta } from "../../src/sidecar/job-meta.js";
 import { fill, type JsonObject, loadTemplates, type Values } from "../../src/sidecar/placement/job-template.js";
-import { jobIdOf, jobOf, movedJob } from "../../src/sidecar/placement/job.js";
+import { jobIdOf, jobOf, killMsOf, movedJob } from "../../src/sidecar/placement/job.js";
 import { DRIVERS, readReference } from "../../src/sidecar/placement/reference.js";
 import { readSpawn } from "../../src/sidecar/spawn-order.js";
 import { state, workload } from "../harness/records.js";
@@ -18,7 +18,7 @@ const META: JobMeta = {
   source: { requestId: "request", decisionId: "0123456789abcdef0123456789abcdef", generation: 2, imageRef: "nginx", cores: 2, memoryMb: 64, ports: [{ host: 8080, workload: 80 }], allowOverlap: false },
   orderHash: "abc",
   policy: Buffer.from("{}"),
-  placed: { node: "node-1", atMs: 1_795_000_000_000, moves: 1, tried: ["node-2"], stopAfterMs: 30_000 },
+  placed: { node: "node-1", atMs: 1_795_000_000_000, moves: 1, tried: ["node-2"], stopAfterMs: 30_000, killMs: 5_000 },
 };
 const jobWith = (imageRef: string, allowOverlap = false, template?: JsonObject) => {
   const reference = readReference(imageRef);
@@ -75,6 +75,13 @@ test("a moved job differs in its node, its meta, and where nobody has to wait fo
   const waiting = movedJob(standing, meta, false);
   expect(waiting).toEqual({ ...standing, Meta: { owner: "me", ...metaOf(meta) }, Constraints: [{ LTarget: "${attr.unique.consul.name}", Operand: "=", RTarget: "node-9" }] });
   expect(movedJob(standing, meta, true)).toMatchObject({ TaskGroups: [{ Name: "work-3", Tasks: [{ Env: { A: "b=c" } }] }] });
+});
+
+test("what the tasks get to end is the template's: the longest kill timeout with its delays, Nomad's 5 s where it has none", () => {
+  for (const template of loadTemplates(PACKAGED).values()) expect(killMsOf(template)).toBe(5_000);
+  expect(killMsOf({ TaskGroups: [{ ShutdownDelay: 1e9, Tasks: [{ KillTimeout: 20e9 }, { ShutdownDelay: 17e9 }] }] })).toBe(23_000);
+  const { killMs: _, ...before } = META.placed as Placed; // as it was written before
+  expect(readMeta(new Map(Object.entries({ ...metaOf(META), ibrl_placed: JSON.stringify(before) })))?.placed).toEqual({ ...before, killMs: 5_000 });
 });
 
 test("what a request says never becomes a part of the job's structure", () => {

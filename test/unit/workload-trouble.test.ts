@@ -4,19 +4,20 @@ import type { JobAllocation } from "../../src/sidecar/nomad-jobs.js";
 import { isUnderWay, LASTING_MS, MAX_MOVES, type Situation, verdictOf } from "../../src/sidecar/placement/trouble.js";
 
 const NOW_MS = 1_000_000_000;
-const placed: Placed = { node: "node-1", atMs: NOW_MS - 3_600_000, moves: 0, tried: [], stopAfterMs: 30_000 };
+const placed: Placed = { node: "node-1", atMs: NOW_MS - 3_600_000, moves: 0, tried: [], stopAfterMs: 30_000, killMs: 5_000 };
 const allocation = (clientStatus: string): JobAllocation => ({
   id: "a", jobId: "j", namespace: "default", nodeId: "n", nodeName: "n", taskGroup: "work", jobVersion: 0, clientStatus, desiredStatus: "run", createdAtMs: NOW_MS - 60_000, modifiedAtMs: NOW_MS - 1_000, tasks: new Map(),
 });
 const verdict = (more: Partial<Situation> = {}) =>
-  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", breaksPolicy: false, betterAfterMs: undefined, nomadDownForMs: undefined, nowMs: NOW_MS, nomadDownAfterMs: 20_000, ...more });
+  verdictOf({ placed, allowOverlap: false, allocations: [allocation("running")], consul: "alive", breaksPolicy: false, betterAfterMs: undefined, silence: undefined, nowMs: NOW_MS, ...more });
+const silent = (forMs: number, shortestStopMs?: number) => ({ silence: { forMs, shortestStopMs } });
 
 test.each<[string, Partial<Situation>]>([
   ["it runs", {}],
   ["it is on its way", { allocations: [allocation("pending")] }],
   ["Nomad has made no allocation yet", { allocations: [], placed: { ...placed, atMs: NOW_MS - 2_000 } }],
-  ["a dead Nomad agent is not a dead workload", { nomadDownForMs: 3_600_000 }],
-  ["nor is what Nomad calls lost, while Consul calls the node alive: Nomad starts it there again", { allocations: [allocation("lost")], nomadDownForMs: 3_600_000 }],
+  ["a dead Nomad agent is not a dead workload", silent(3_600_000)],
+  ["nor is what Nomad calls lost, while Consul calls the node alive: Nomad starts it there again", { allocations: [allocation("lost")], ...silent(3_600_000) }],
 ])("fine: %s", (_, more) => {
   expect(verdict(more)).toEqual({ state: "fine" });
   expect(verdict({ ...more, allowOverlap: true })).toEqual({ state: "fine" });
@@ -36,16 +37,21 @@ test.each<[string, Partial<Situation>, string]>([
 test("a failed node: overlap moves at Consul's word, exclusive when its client must have ended the old copy", () => {
   const failed = (more: Partial<Situation>) => verdict({ consul: "failed", ...more });
   expect(failed({ allowOverlap: true })).toEqual({ state: "move", cause: "node-failed", apart: true, movesBefore: 0 });
-  const wait = { state: "wait", cause: "node-failed" };
   // Nomad still hears its client: Consul's agent alone is dead, and the workload is not.
-  expect(failed({})).toEqual(wait);
-  // 20 s of silence before Nomad's word, 30 s until the client ends it, 7 s for that.
-  expect(failed({ nomadDownForMs: 0 })).toEqual(wait);
-  expect(failed({ nomadDownForMs: 16_999 })).toEqual(wait);
-  expect(failed({ nomadDownForMs: 17_000 })).toEqual({ state: "move", cause: "node-failed", apart: true, movesBefore: 0 });
-  expect(failed({ nomadDownForMs: 17_000, placed: { ...placed, stopAfterMs: 31_000 } })).toEqual(wait);
-  expect(failed({ nomadDownForMs: 17_000, nomadDownAfterMs: 19_000 })).toEqual(wait);
-  expect(verdict({ consul: "left", nomadDownForMs: 16_999 })).toEqual({ state: "wait", cause: "node-left" });
+  expect(failed({})).toEqual({ state: "wait", cause: "node-failed" });
+  // 30 s until the client ends it, 5 s for the kill, 2 s under way.
+  const wait = (forMs: number) => ({ state: "wait", cause: "node-failed", forMs });
+  const move = { state: "move", cause: "node-failed", apart: true, movesBefore: 0 };
+  expect(failed(silent(20_000))).toEqual(wait(17_000));
+  expect(failed(silent(36_999))).toEqual(wait(1));
+  expect(failed(silent(37_000))).toEqual(move);
+  expect(failed(silent(37_000, 30_000))).toEqual(move);
+  expect(failed({ ...silent(37_000), placed: { ...placed, stopAfterMs: 31_000 } })).toEqual(wait(1_000));
+  expect(failed({ ...silent(37_000), placed: { ...placed, killMs: 30_000 } })).toEqual(wait(25_000));
+  // Another's shorter time makes the client late with ours.
+  expect(failed(silent(66_999, 29_000))).toEqual(wait(1));
+  expect(failed(silent(67_000, 29_000))).toEqual(move);
+  expect(verdict({ consul: "left", ...silent(36_999) })).toEqual({ state: "wait", cause: "node-left", forMs: 1 });
 });
 
 test("moves are further and further apart, and end after a few, for good; a copy that lasted makes them count anew", () => {

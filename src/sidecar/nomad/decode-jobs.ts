@@ -1,6 +1,5 @@
 /** Nomad's JSON to the shapes of nomad-jobs.ts, as decode.ts does for those of nomad-api.ts. Throws ShapeError. */
-import type { NomadNode } from "../nomad-api.js";
-import type { AllocatedPort, JobAllocation, JobDocument, NomadJob, NomadPlan, TaskState } from "../nomad-jobs.js";
+import type { AllocatedPort, JobAllocation, JobDocument, NomadJob, NomadPlan, SchedulableNode, StopsOnClient, TaskState } from "../nomad-jobs.js";
 import { array, decodeMeta, decodeNode, type Json, object, ShapeError, text } from "./decode.js";
 
 /** `GET /v1/nodes`. */
@@ -12,8 +11,22 @@ export function decodeEligible(value: unknown): string[] {
 }
 
 /** `GET /v1/node/ID`. */
-export function decodeSchedulable(value: unknown): NomadNode & { eligible: boolean } {
-  return { ...decodeNode(value), eligible: isSchedulable(object(value, "node")) };
+export function decodeSchedulable(value: unknown): SchedulableNode {
+  const node = object(value, "node");
+  return { ...decodeNode(node), eligible: isSchedulable(node), statusChangedAtMs: index(node["StatusUpdatedAt"], "StatusUpdatedAt") * 1_000 };
+}
+
+/** `GET /v1/node/ID/allocations`. */
+export function decodeStopsOnClient(value: unknown): StopsOnClient {
+  const stops = array(value, "allocations").flatMap((item) => {
+    const entry = object(item, "allocation");
+    const groups = array(object(entry["Job"] ?? {}, "Job")["TaskGroups"] ?? [], "Job.TaskGroups").map((group) => object(group, "Job.TaskGroups entry"));
+    const group = groups.find(({ Name }) => Name === entry["TaskGroup"]);
+    // The first is what the other was called before Nomad 1.8.
+    const stopNs = group?.["StopAfterClientDisconnect"] ?? object(group?.["Disconnect"] ?? {}, "Disconnect")["StopOnClientAfter"];
+    return typeof stopNs === "number" ? [{ atMs: timeMs(entry["CreateTime"], "CreateTime"), stopMs: timeMs(stopNs, "StopOnClientAfter") }] : [];
+  });
+  return stops.length === 0 ? {} : { newestAtMs: Math.max(...stops.map(({ atMs }) => atMs)), shortestStopMs: Math.min(...stops.map(({ stopMs }) => stopMs)) };
 }
 
 function isSchedulable(node: Json): boolean {
@@ -30,6 +43,7 @@ export function decodeJob(value: unknown): NomadJob {
     stopped: job["Stop"] === true,
     modifyIndex: index(job["JobModifyIndex"], "JobModifyIndex"),
     meta: decodeMeta(job["Meta"]),
+    tasks: array(job["TaskGroups"] ?? [], "TaskGroups").flatMap((group) => array(object(group, "TaskGroups entry")["Tasks"] ?? [], "Tasks").map((task) => text(object(task, "Tasks entry")["Name"], "Name"))),
   };
 }
 

@@ -2,7 +2,7 @@
 import { NomadError, type NomadCallOptions } from "../nomad-api.js";
 import type { JobDocument, NomadJobs } from "../nomad-jobs.js";
 import { DEFAULT_NOMAD_LIMITS, type NomadCall, NomadCalls, type NomadLimits } from "./calls.js";
-import { decodeDocument, decodeEligible, decodeIndexed, decodeJobAllocations, decodeJobs, decodePlan, decodePorts, decodeRegistered, decodeSchedulable } from "./decode-jobs.js";
+import { decodeDocument, decodeEligible, decodeIndexed, decodeJobAllocations, decodeJobs, decodePlan, decodePorts, decodeRegistered, decodeSchedulable, decodeStopsOnClient } from "./decode-jobs.js";
 import type { NomadSettings } from "./settings.js";
 
 const READ = "namespace:read-job";
@@ -30,6 +30,10 @@ class JobsClient implements NomadJobs {
 
   node(nodeId: string, options: NomadCallOptions = {}) {
     return this.calls.get({ operation: "node", rules: "node:read", path: `/v1/node/${encodeURIComponent(nodeId)}` }, decodeSchedulable, options);
+  }
+
+  stopsOnClient(nodeId: string, options: NomadCallOptions = {}) {
+    return this.calls.get({ operation: "node allocations", rules: READ, path: `/v1/node/${encodeURIComponent(nodeId)}/allocations` }, decodeStopsOnClient, options);
   }
 
   async job(jobId: string, options: NomadCallOptions = {}) {

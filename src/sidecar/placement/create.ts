@@ -79,7 +79,9 @@ export function createPlacement({ settings, nomad, consul, keys, decisions, self
   return { workloads: new WorkloadCalls({ nomad, nomadNodes, locks, placer, nodes, nowMs }), mover };
 }
 
-function jobSettings({ jobTemplates, jobDrivers, stopOnClientAfterMs }: PlacementSettings) {
+function jobSettings({ jobTemplates, jobDrivers, stopOnClientAfterMs, nomadDownAfterMs }: PlacementSettings) {
+  // Nomad's clients speak up to 20 s apart (twice min_heartbeat_ttl), and count from one heartbeat to the next (seen on 1.10.5).
+  if (stopOnClientAfterMs <= nomadDownAfterMs) throw new SettingsError("--stop-on-client-after", `${String(stopOnClientAfterMs)}ms is not more than --nomad-down-after, ${String(nomadDownAfterMs)}ms: Nomad would end healthy copies between two heartbeats`);
   const unknown = jobDrivers.find((name) => !DRIVERS.some((driver) => driver === name));
   if (unknown !== undefined) throw new SettingsError("--job-drivers", `${JSON.stringify(unknown)} is none of ${DRIVERS.join(", ")}`);
   try {

@@ -3,7 +3,7 @@
  * that pins it to the chosen node, and what becomes of it when its node is cut off. Pure.
  */
 import { createHash } from "node:crypto";
-import { type JobMeta, JOB_PREFIX, metaOf, type Placed } from "../job-meta.js";
+import { DEFAULT_KILL_MS, type JobMeta, JOB_PREFIX, metaOf, type Placed } from "../job-meta.js";
 import type { JobDocument } from "../nomad-jobs.js";
 import type { SpawnOrder } from "../spawn-order.js";
 import { fill, type Json, type JsonObject, type Values } from "./job-template.js";
@@ -62,6 +62,15 @@ export function movedJob(standing: JobDocument, meta: JobMeta & { placed: Placed
     Constraints: [...constraints.filter(({ LTarget }) => LTarget !== CONSUL_NAME), pinTo(meta.placed.node)],
     TaskGroups: [{ ...group, ...(apart ? { Name: `work-${String(meta.source.generation)}` } : {}) }],
   };
+}
+
+/** What Nomad gives the tasks of a template's group between the first word and the kill; a client may give less. */
+export function killMsOf(template: JsonObject): number {
+  const [group = {}] = template["TaskGroups"] as readonly JsonObject[];
+  const ns = (value: Json | undefined, otherwise: number): number => (typeof value === "number" ? value : otherwise * NS_PER_MS);
+  const tasks = (group["Tasks"] as readonly JsonObject[] | undefined) ?? [];
+  const longestNs = Math.max(0, ...tasks.map((task) => ns(task["ShutdownDelay"], 0) + ns(task["KillTimeout"], DEFAULT_KILL_MS)));
+  return Math.ceil((ns(group["ShutdownDelay"], 0) + longestNs) / NS_PER_MS);
 }
 
 function pinTo(node: string): JsonObject {

@@ -24,6 +24,7 @@ import { readReference } from "./reference.js";
 import { registerFrom } from "./registering.js";
 import type { PolicyGain } from "./policy-gains.js";
 import type { PolicyWatch } from "./policy-watch.js";
+import { Silences } from "./silence.js";
 import { isUnderWay, type NodeLife, type Verdict, verdictOf } from "./trouble.js";
 
 export interface MoverDeps {
@@ -58,8 +59,6 @@ interface Trouble {
 }
 
 export class Mover {
-  /** By Nomad node ID: since when, on the monotonic clock, it has been seen down. */
-  readonly #downSince = new Map<string, number>();
   /** By job: for whom no node was found, and until when nobody looks again. */
   readonly #homeless = new Map<string, { backoff: Backoff; untilMs: number; hasTo: boolean }>();
   /** By job: from where to where a rebalance would move it. */
@@ -67,31 +66,35 @@ export class Mover {
   #stuck: ReadonlySet<string> = new Set();
 
   readonly #outcomes: MoveOutcomes;
+  readonly #silences: Silences;
 
   constructor(private readonly deps: MoverDeps) {
     this.#outcomes = new MoveOutcomes(deps.witness);
+    this.#silences = new Silences(deps);
   }
 
   /** Ends when the signal aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { lock, clock, health, observer } = this.deps;
     while (!signal.aborted) {
+      let nextMs = LOOK_MS;
       try {
         const isMover = await lock.hold(signal);
         observer.moving(isMover);
-        if (isMover) await this.#look(signal);
+        if (isMover) nextMs = Math.min(LOOK_MS, await this.#look(signal));
         else this.#forget();
         health.up();
       } catch (error) {
         if (!signal.aborted) health.down(error);
       }
-      await clock.sleep(LOOK_MS, signal);
+      await clock.sleep(nextMs, signal);
     }
     this.deps.policies.forget();
     await lock.leave(AbortSignal.timeout(2_000)).catch(() => {}); // else its session ends by itself
   }
 
-  async #look(signal: AbortSignal): Promise<void> {
+  /** When, from now, something that waits may move, in milliseconds. */
+  async #look(signal: AbortSignal): Promise<number> {
     const budget = this.#budget(signal);
     const { nomad, policies, clock } = this.deps;
     const [jobs, allocations, lives] = await Promise.all([nomad.jobs(JOB_PREFIX, budget), nomad.allocationsOf(JOB_PREFIX, budget), this.#lives(budget)]);
@@ -120,6 +123,7 @@ export class Mover {
       else this.#waitFor(id, hasTo);
     }
     this.#report(found.filter(({ verdict }) => verdict.state === "stuck"));
+    return Math.min(Infinity, ...found.map(({ verdict }) => (verdict.state === "wait" ? (verdict.forMs ?? Infinity) : Infinity)));
   }
 
   async #judge(job: NomadJob, all: readonly JobAllocation[], lives: (node: string) => NodeLife, budget: Budget): Promise<Trouble | undefined> {
@@ -128,14 +132,15 @@ export class Mover {
     const { placed, source } = meta;
     const allocations = newestVersion(all);
     const consul = lives(placed.node);
-    const nomadDownForMs = consul === "alive" ? undefined : await this.#downFor(allocations[0]?.nodeId, budget);
-    const { nomadDownAfterMs, policies, clock } = this.deps;
+    const nodeId = allocations[0]?.nodeId;
+    const silence = consul === "alive" || nodeId === undefined ? undefined : await this.#silences.of(nodeId, budget);
+    const { policies, clock } = this.deps;
     const standing = policies.of(meta.policy);
     const breaksPolicy = standing?.breaks.of(placed.node) !== undefined;
     const better = standing?.gains.of(placed.node);
     if (better?.rebalance.dryRun === true) this.#plan(job.id, placed.node, better);
     const betterAfterMs = better?.rebalance.dryRun === false ? better.rebalance.cooldownMs : undefined;
-    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, breaksPolicy, betterAfterMs, nomadDownForMs, nowMs: clock.nowMs(), nomadDownAfterMs });
+    const verdict = verdictOf({ placed, allowOverlap: source.allowOverlap, allocations, consul, breaksPolicy, betterAfterMs, silence, nowMs: clock.nowMs() });
     return verdict.state === "fine" ? undefined : { job, meta: { ...meta, placed }, verdict };
   }
 
@@ -158,15 +163,17 @@ export class Mover {
     const better = verdict.cause === "rebalance" ? now?.gains.of(placed.node)?.to : undefined;
     const mayTake = (name: string): boolean => !tried.includes(name) && (breaks?.isSteady(name) ?? true) && (better === undefined || better === name);
     const move = { from: placed.node, cause: verdict.cause, broken: [], ...breaks?.of(placed.node) };
+    let failedEverywhere = false;
     try {
       const chosen = await choosing.choose({ job: jobId, move }, readReference(source.imageRef).driver, policy, MAX_CANDIDATES, budget);
+      failedEverywhere = verdict.cause === "failed" && chosen.candidates.every(({ node: { name } }) => tried.includes(name));
       for (const { node, problem } of chosen.candidates.filter(({ node: { name } }) => mayTake(name))) {
         const why = await problem(budget);
         if (why !== undefined) {
           logger.info({ job: jobId, node: node.name, reason: why }, "node passed over");
           continue;
         }
-        const to = { node: node.name, atMs: clock.nowMs(), moves: verdict.movesBefore + 1, tried, stopAfterMs: placed.stopAfterMs };
+        const to = { node: node.name, atMs: clock.nowMs(), moves: verdict.movesBefore + 1, tried, stopAfterMs: placed.stopAfterMs, killMs: placed.killMs };
         const job = movedJob(standing.document, { ...trouble.meta, source: { ...source, decisionId: chosen.decisionId, generation: source.generation + 1 }, placed: to }, verdict.apart);
         if ((await nomad.plan(job, budget)).problems.length > 0) continue;
         await chosen.keep(budget);
@@ -181,7 +188,9 @@ export class Mover {
       if (!(error instanceof PlacementError)) throw error;
       logger.debug({ err: error, job: jobId }, "nobody may be chosen");
     }
-    if (!this.#homeless.has(jobId) && verdict.cause !== "rebalance") logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
+    if (this.#homeless.has(jobId)) return false;
+    if (failedEverywhere) logger.error({ job: jobId, nodes: tried }, "workload is stuck: it failed on every node that may run it");
+    else if (verdict.cause !== "rebalance") logger.warn({ job: jobId, from: placed.node, cause: verdict.cause }, "no node to move a workload to");
     return false;
   }
 
@@ -221,22 +230,9 @@ export class Mover {
     return (node) => (!known.has(node) ? "left" : serf.get(node) === "critical" ? "failed" : "alive");
   }
 
-  async #downFor(nodeId: string | undefined, budget: Budget): Promise<number | undefined> {
-    if (nodeId === undefined) return undefined;
-    const { status } = await this.deps.nomad.node(nodeId, budget);
-    if (status !== "down") {
-      this.#downSince.delete(nodeId);
-      return undefined;
-    }
-    const nowMs = this.deps.clock.monoMs();
-    const sinceMs = this.#downSince.get(nodeId) ?? nowMs;
-    this.#downSince.set(nodeId, sinceMs);
-    return nowMs - sinceMs;
-  }
-
   #forget(): void {
     this.deps.policies.forget();
-    this.#downSince.clear();
+    this.#silences.forget();
     this.#homeless.clear();
     this.#planned.clear();
     this.#outcomes.forget();

@@ -17,7 +17,7 @@ import type { Spawned } from "../workloads.js";
 import type { Choosing, Chosen } from "./choosing.js";
 import type { Budget } from "./failures.js";
 import type { JobLocks } from "./job-locks.js";
-import { jobIdOf, jobOf, portLabel } from "./job.js";
+import { jobIdOf, jobOf, killMsOf, portLabel } from "./job.js";
 import type { JsonObject } from "./job-template.js";
 import type { NomadNodes } from "./nomad-nodes.js";
 import { type Driver, readReference, type Reference } from "./reference.js";
@@ -145,9 +145,10 @@ export class Placer {
     const { templates, stopOnClientAfterMs, nowMs } = this.deps;
     const { requestId, imageRef, cores, memoryMb, ports, allowOverlap, policy } = order;
     const source = { requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap };
-    const placed = { node, atMs: nowMs(), moves: 0, tried: [], stopAfterMs: allowOverlap ? 0 : stopOnClientAfterMs };
+    const template = templates.get(reference.driver) as JsonObject;
+    const placed = { node, atMs: nowMs(), moves: 0, tried: [], stopAfterMs: allowOverlap ? 0 : stopOnClientAfterMs, killMs: killMsOf(template) };
     const meta = { source, orderHash: orderHash(order), placed, ...(policy === undefined ? {} : { policy }) };
-    return jobOf({ template: templates.get(reference.driver) as JsonObject, reference, order, meta, node, stopOnClientAfterMs });
+    return jobOf({ template, reference, order, meta, node, stopOnClientAfterMs });
   }
 
   /** What becomes of the newest allocation that is not one of `earlier`. */

@@ -4,7 +4,7 @@
  *   its copy ended, by its client's word (failed, drained)  → now
  *   its node left Consul, Nomad still has it                → now: Nomad ends the old copy first
  *   its node is dead: Consul calls its agent failed         → overlap allowed: now
- *     exclusive: when Nomad calls the node down too and the old client, if it lives, must have ended its copy
+ *     exclusive: when Nomad does not hear the node either and the old client, if it lives, must have ended its copy
  *   it runs, and its node breaks its policy for too long    → now: Nomad ends the old copy first, but at most every 5 minutes
  *   it runs, and another node is better for long enough     → the same, and after the policy's cool-down
  *
@@ -13,6 +13,7 @@
 import type { Placed } from "../job-meta.js";
 import type { JobAllocation } from "../nomad-jobs.js";
 import type { MoveCause } from "../workload-moves.js";
+import type { Silence } from "./silence.js";
 
 /** `left`: it is no longer in Consul's catalog, as after an orderly leave. */
 export type NodeLife = "alive" | "failed" | "left";
@@ -27,15 +28,16 @@ export interface Situation {
   breaksPolicy: boolean;
   /** Another node has been better for as long as the policy asks (policy-gains.ts); then the policy's cool-down. */
   betterAfterMs: number | undefined;
-  /** For how long, at least, Nomad has called the node down; undefined: it does not. */
-  nomadDownForMs: number | undefined;
+  /** Of its node's client; undefined: Nomad hears it. */
+  silence: Silence | undefined;
   nowMs: number;
-  /** How long Nomad's servers hear nothing of a client before they call it down. */
-  nomadDownAfterMs: number;
 }
 
-/** `stuck`: moved so often that only a person can know what is wrong. `apart`: Nomad must not wait for the old copy. */
-export type Verdict = { state: "fine" } | { state: "wait" | "stuck"; cause: MoveCause } | { state: "move"; cause: MoveCause; apart: boolean; movesBefore: number };
+/**
+ * `stuck`: moved so often that only a person can know what is wrong. `apart`: Nomad must not wait for the old copy.
+ * `forMs`: after so long it may move, where that is known.
+ */
+export type Verdict = { state: "fine" } | { state: "stuck"; cause: MoveCause } | { state: "wait"; cause: MoveCause; forMs?: number } | { state: "move"; cause: MoveCause; apart: boolean; movesBefore: number };
 
 /** Moves one after another, none of which lasted: a copy that did makes them count anew. */
 export const MAX_MOVES = 5;
@@ -46,11 +48,11 @@ const UNPLACED_MS = 10_000;
 /** After that it is no reason for others to stay where they are. */
 const UNDER_WAY_MS = 60_000;
 const FIRST_BACKOFF_MS = 1_000;
-/** The kill timeout of the templates (5 s), and how coarsely a client looks at its clock. */
-const STOPPED_WITHIN_MS = 7_000;
+/** A heartbeat or an allocation under way, and how coarsely a client looks at its clock. */
+const SLACK_MS = 2_000;
 
 export function verdictOf(situation: Situation): Verdict {
-  const { placed, allowOverlap, nomadDownForMs, nowMs, nomadDownAfterMs } = situation;
+  const { placed, allowOverlap, silence, nowMs } = situation;
   const cause = causeOf(situation);
   if (cause === undefined) return { state: "fine" };
   if (cause === "policy" || cause === "rebalance") {
@@ -62,9 +64,14 @@ export function verdictOf(situation: Situation): Verdict {
   const move = { state: "move", cause, movesBefore } as const;
   if (nowMs - placed.atMs < (movesBefore === 0 ? SETTLE_MS : FIRST_BACKOFF_MS * 2 ** movesBefore)) return { state: "wait", cause };
   if (cause === "failed" || cause === "stopped" || cause === "unplaced" || allowOverlap) return { ...move, apart: allowOverlap };
-  if (nomadDownForMs === undefined) return cause === "node-left" ? { ...move, apart: false } : { state: "wait", cause };
-  const silentForMs = nomadDownForMs + nomadDownAfterMs;
-  return silentForMs < placed.stopAfterMs + STOPPED_WITHIN_MS ? { state: "wait", cause } : { ...move, apart: true };
+  if (silence === undefined) return cause === "node-left" ? { ...move, apart: false } : { state: "wait", cause };
+  const leftMs = endedAfterMs(placed, silence) - silence.forMs;
+  return leftMs > 0 ? { state: "wait", cause, forMs: leftMs } : { ...move, apart: true };
+}
+
+/** A client waits out the shorter times of others first, and then begins ours again (as of Nomad 1.10.5): less than twice ours. */
+function endedAfterMs({ stopAfterMs, killMs }: Placed, { shortestStopMs = Infinity }: Silence): number {
+  return stopAfterMs * (shortestStopMs < stopAfterMs ? 2 : 1) + killMs + SLACK_MS;
 }
 
 /** How long the newest copy has been there, or was. */

@@ -89,7 +89,7 @@ export class WorkloadCalls implements Workloads {
     if (job === null || readMeta(job.meta) === undefined) throw new PlacementError("not-found", `no workload ${JSON.stringify(id)} was placed here`);
     const { allocations } = await nomad.jobAllocations(job.id, budget);
     const allocation = only === undefined ? allocations[0] : allocations.find(({ id: each }) => each === only.id);
-    return { job, ...(allocation === undefined ? {} : { allocation }) };
+    return { job, ...(allocation === undefined ? {} : { allocation: { ...allocation, tasks: inOrder(allocation.tasks, job.tasks) } }) };
   }
 
   async #node({ nodeId, nodeName }: JobAllocation, budget: Budget): Promise<WorkloadNode> {
@@ -97,4 +97,9 @@ export class WorkloadCalls implements Workloads {
     const view = (await this.deps.nodes(budget.signal)).find((node) => node.name === name);
     return { id: view?.id ?? "", address: view?.address ?? "", name };
   }
+}
+
+/** Nomad answers the tasks of an allocation in any order, and another one each time. */
+function inOrder(tasks: JobAllocation["tasks"], names: readonly string[]): JobAllocation["tasks"] {
+  return new Map([...tasks].sort(([a], [b]) => names.indexOf(a) - names.indexOf(b)));
 }

@@ -1,0 +1,65 @@
+/**
+ * For how long, at least, the clock has run by which a client that Nomad no longer hears ends its exclusive copies
+ * (`stop_on_client_after`). The client starts it anew at each heartbeat, and at each allocation with such a time that it is
+ * given (Nomad 1.10.5, client/heartbeatstop.go), which may be later. What Nomad's servers heard last they do not say; they
+ * call a node down so long after it at least, and their own clock has when that was and when each allocation was made.
+ */
+import type { Clock } from "../clock.js";
+import { NomadError } from "../nomad-api.js";
+import type { NomadJobs, StopsOnClient } from "../nomad-jobs.js";
+import type { Budget } from "./failures.js";
+
+export interface Silence {
+  forMs: number;
+  /** The shortest of these times among all allocations that the client was given, the ended included; undefined: none is known. */
+  shortestStopMs: number | undefined;
+}
+
+export interface SilencesDeps {
+  nomad: Pick<NomadJobs, "node" | "stopsOnClient">;
+  clock: Clock;
+  /** How long Nomad's servers hear nothing of a client before they call it down. */
+  nomadDownAfterMs: number;
+}
+
+/** `disconnected` is `down` on a node with work of somebody's that may come back (`lost_after`). */
+const UNHEARD: ReadonlySet<string> = new Set(["down", "disconnected"]);
+
+export class Silences {
+  /** By Nomad node ID: when, on the monotonic clock, it was first seen so, and how long the clock had run then. */
+  readonly #unheard = new Map<string, { sinceMs: number; beforeMs: number; shortestStopMs: number | undefined }>();
+
+  constructor(private readonly deps: SilencesDeps) {}
+
+  /** Undefined: Nomad hears it. Rejects with NomadError. */
+  async of(nodeId: string, budget: Budget): Promise<Silence | undefined> {
+    const { nomad, clock, nomadDownAfterMs } = this.deps;
+    const { status, statusChangedAtMs } = await nomad.node(nodeId, budget);
+    if (!UNHEARD.has(status)) {
+      this.#unheard.delete(nodeId);
+      return undefined;
+    }
+    let known = this.#unheard.get(nodeId);
+    if (known === undefined) {
+      const sinceMs = clock.monoMs();
+      const { newestAtMs = -Infinity, shortestStopMs } = await this.#stops(nodeId, statusChangedAtMs, budget);
+      known = { sinceMs, beforeMs: Math.min(nomadDownAfterMs, statusChangedAtMs - newestAtMs), shortestStopMs };
+      this.#unheard.set(nodeId, known);
+    }
+    return { forMs: known.beforeMs + clock.monoMs() - known.sinceMs, shortestStopMs: known.shortestStopMs };
+  }
+
+  /** Of a node with more allocations than are read the worst is believed. */
+  async #stops(nodeId: string, statusChangedAtMs: number, budget: Budget): Promise<StopsOnClient> {
+    try {
+      return await this.deps.nomad.stopsOnClient(nodeId, budget);
+    } catch (error) {
+      if (error instanceof NomadError && error.code === "too-large") return { newestAtMs: statusChangedAtMs, shortestStopMs: 0 };
+      throw error;
+    }
+  }
+
+  forget(): void {
+    this.#unheard.clear();
+  }
+}
