@@ -123,8 +123,10 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     if (message.state_signature !== signatureText(state.verified)) {
       return reject("readable-mismatch", "state_signature is not the sealed state's");
     }
-    const listed = (message.workloads ?? []).map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
-    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id, proof }) => [id, allocation_id, proofText(proof)]);
+    const messages = message.workloads ?? [];
+    const listed = messages.map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
+    // A server of a version without proofs serves none.
+    const sealed = workloadMessages(state.verified.record).map(({ id, allocation_id, proof }, i) => [id, allocation_id, proofText(messages[i]?.proof ? proof : undefined)]);
     if (JSON.stringify(listed) !== JSON.stringify(sealed)) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }
