@@ -1,6 +1,8 @@
 /**
  * Signed records as Consul shows them to people: service meta, tags, and the JSON document in KV. Everything readable
  * is derived from the record, and a reader derives it again from what it verified: a difference is tampering.
+ * So what is readable stays as the first release has it: a field more is tampering to every sidecar that is not upgraded
+ * yet. What a later version adds to a record stands in the sealed bytes alone, where older readers skip it.
  */
 import type { Verified } from "./envelope.js";
 import type { Beacon, NodeState } from "./record.js";
@@ -150,8 +152,7 @@ function readableState({ record, beaconId }: Verified<NodeState>) {
     sequence: record.sequence,
     issuedAt: new Date(record.issuedAtMs).toISOString(),
     validitySeconds: record.validityMs / 1_000,
-    // Of a proof its hash: the rest is as long again, and nothing that a person reads here.
-    workloads: record.workloads?.map(({ proof, ...workload }) => (proof === undefined ? workload : { ...workload, proof: proof.hash })) ?? null,
+    workloads: record.workloads?.map(({ proof: _proof, endpoints: _endpoints, ...workload }) => workload) ?? null,
     ...(record.policy === undefined ? {} : { policy: record.policy }),
     links: (record.links ?? []).map(({ peer, sent, received, rtt }) => ({ peer, sent, received, rttP50Us: rtt?.p50Us ?? null })),
   };

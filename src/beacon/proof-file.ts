@@ -70,7 +70,7 @@ export type DecisionOpener = (sealed: Uint8Array, node: string) => { ok: true; d
 export type ProofFileVerdict =
   | { ok: true; chains: VerifiedChain[] }
   /** The first thing that is wrong. `chain` and `position` count from 1. */
-  | { ok: false; step: "file" | "rotations" | "signature" | "key" | "chain" | "beacon" | "decision" | "root"; chain?: number; position?: number; detail: string };
+  | { ok: false; step: "file" | "rotations" | "signature" | "key" | "chain" | "beacon" | "decision" | "root" | "aggregate"; chain?: number; position?: number; detail: string };
 
 export function proofFileText(file: ProofFile): string {
   return `${JSON.stringify(file, undefined, 1)}\n`;

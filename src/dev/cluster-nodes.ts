@@ -38,6 +38,8 @@ export interface NodeSettings {
   /** Further flags and variables of `hypercore sidecar`. */
   sidecarArgs?: (index: number) => readonly string[];
   sidecarEnv?: (index: number) => Readonly<Record<string, string>>;
+  /** bin/run.js of another version. */
+  sidecarProgram?: (index: number) => string | undefined;
   placement?: (index: number) => Placement;
 }
 
@@ -127,6 +129,7 @@ async function assembleNode(settings: NodeSettings, context: NodeContext, index:
           extraConfig: settings.nomadConfig?.(index) ?? {},
         });
   const sidecarEnv = security === undefined ? {} : { CONSUL_HTTP_ADDR: consul.httpUrl, ...security.sidecarEnv };
+  const program = settings.sidecarProgram?.(index);
   const sidecar = sidecars
     ? new SidecarProcess({
         ...agent,
@@ -136,6 +139,7 @@ async function assembleNode(settings: NodeSettings, context: NodeContext, index:
         // Every one places: the node that dies may be the one that was asked.
         args: [...(nomad === null ? [] : ["--placer", ...DEV_DRIVERS]), ...(settings.sidecarArgs?.(index) ?? [])],
         env: { ...sidecarEnv, ...settings.sidecarEnv?.(index) },
+        ...(program !== undefined && { program }),
       })
     : null;
   return { index, name, address, ports, consul, nomad, sidecar, sidecarEnv };

@@ -16,9 +16,13 @@ export interface SidecarSpec {
   /** Further flags, and variables, for `hypercore sidecar`. */
   args?: readonly string[];
   env?: Readonly<Record<string, string>>;
+  /** As `program`. Default: this project's. */
+  program?: string;
 }
 
 export class SidecarProcess extends ManagedService {
+  /** bin/run.js of the version that the next start runs, with the same state folder: set and restarted, it is upgraded in place. */
+  program: string;
   readonly nodeName: string;
   readonly httpAddr: string;
   readonly grpcAddr: string;
@@ -33,7 +37,7 @@ export class SidecarProcess extends ManagedService {
       env: { CONSUL_HTTP_ADDR: spec.consulAddr, NOMAD_ADDR: `http://${spec.nomadAddr}`, ...spec.env },
       command: () => [
         process.execPath,
-        join(projectRoot(), "bin", "run.js"),
+        this.program,
         "sidecar",
         `--state-dir=${join(spec.folder, "data")}`,
         `--grpc-bind-addr=${grpcAddr}`,
@@ -42,6 +46,7 @@ export class SidecarProcess extends ManagedService {
         ...(spec.args ?? []),
       ],
     });
+    this.program = spec.program ?? join(projectRoot(), "bin", "run.js");
     this.nodeName = spec.nodeName;
     this.grpcAddr = grpcAddr;
     this.httpAddr = httpAddr;

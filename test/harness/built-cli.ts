@@ -27,15 +27,16 @@ export function plainEnvironment(more: Readonly<Record<string, string>> = {}): N
   return { ...Object.fromEntries(kept), ...more };
 }
 
-export function startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
-  return spawn(process.execPath, [join(builtProject(), "bin/run.js"), ...args], {
+export function startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}, project = builtProject()): ChildProcess {
+  return spawn(process.execPath, [join(project, "bin/run.js"), ...args], {
     env: plainEnvironment(env),
     stdio: ["ignore", "pipe", "pipe"],
   });
 }
 
-export async function runCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Finished> {
-  return finished(startCli(args, env));
+/** `project`: the folder of another version. */
+export async function runCli(args: readonly string[], env: Readonly<Record<string, string>> = {}, project?: string): Promise<Finished> {
+  return finished(startCli(args, env, project));
 }
 
 export async function finished(child: ChildProcess): Promise<Finished> {

@@ -1,7 +1,7 @@
 /**
  * nomad/sidecar.nomad.hcl as an operator runs it: the packed package on two Nomad clients, Consul with ACLs and mutual TLS,
- * Nomad with ACLs; each host's own token and key in host volumes; updated in place, removed. And what is beside it, as far
- * as it can be tried without Docker and without systemd as the first process.
+ * Nomad with ACLs; each host's own token and key in host volumes; updated in place from the version before, removed. And what is
+ * beside it, as far as it can be tried without Docker and without systemd as the first process.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,6 +15,7 @@ import { execChroot } from "../../src/dev/exec-chroot.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { builtProject, plainEnvironment } from "../harness/built-cli.js";
 import { eventually, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+import { earlierVersion, whyNoEarlierVersion } from "../harness/earlier-version.js";
 import { instances, type ListedState } from "../harness/observe.js";
 
 const JOB = "hypercore-ibrl";
@@ -26,6 +27,8 @@ const NODES = ["node-1", "node-2"];
 const USER = "nobody";
 const asRoot = process.platform === "linux" && process.geteuid?.() === 0;
 const project = builtProject();
+/** In a clone without history the update is to the same version. */
+const hasEarlier = whyNoEarlierVersion() === null;
 let scratch: string;
 let cluster: LocalCluster;
 let nomadToken = "";
@@ -50,6 +53,14 @@ function fillConfig({ index, name, ports }: LocalNode): void {
     chmodSync(path, path === config ? 0o500 : 0o400);
     chownSync(path, userId(), userId());
   }
+}
+
+/** As `npm install --global` of the packed package, for the hosts' tasks. */
+async function install(from: string, name: string): Promise<void> {
+  const packed = join(scratch, name);
+  mkdirSync(packed);
+  await run("npm", ["pack", "--pack-destination", packed], from);
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--omit=dev", ...readdirSync(packed).map((file) => `./${name}/${file}`)], scratch);
 }
 
 async function deploy(release: string): Promise<void> {
@@ -90,6 +101,12 @@ async function trust(): Promise<string[]> {
   return views.flat().sort();
 }
 
+/** How many sidecars have a metric that the earlier version had not. */
+async function ofThisVersion(): Promise<number> {
+  const metrics = await Promise.all(cluster.nodes.map(async ({ address, ports }) => (await fetch(`http://${address}:${String(ports.sidecarHttp)}/metrics`)).text()));
+  return metrics.filter((text) => text.includes("hypercore_ibrl_attestations_total")).length;
+}
+
 async function runsEverywhere(version: number): Promise<void> {
   await eventually(async () => {
     expect((await running(version)).map(({ NodeName }) => NodeName).sort()).toEqual(NODES);
@@ -113,10 +130,8 @@ const withExec = asRoot ? describe : describe.skip;
 withExec("the system job", () => {
   beforeAll(async () => {
     scratch = mkdtempSync(join(tmpdir(), "ibrl-deployment-"));
-    await run("npm", ["pack", "--pack-destination", scratch], project);
-    const { version } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { version: string };
     writeFileSync(join(scratch, "package.json"), "{}");
-    await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--omit=dev", `./hypercore-ibrl-${version}.tgz`], scratch);
+    await install(hasEarlier ? await earlierVersion() : project, "before");
     for (const index of [0, 1]) {
       for (const kind of ["state", "config"]) mkdirSync(volume(kind, index), { mode: 0o700 });
       chownSync(volume("state", index), userId(), userId());
@@ -170,9 +185,11 @@ withExec("the system job", () => {
     }, LONG);
   }, 200_000);
 
-  test("a new release replaces them one by one: the service is never gone, each keeps its key and counts on", async () => {
+  test(`${hasEarlier ? "this version replaces the one before" : "a new release (this version again: no history of another)"}, one by one: the service is never gone, each keeps its key and counts on`, async () => {
     const before = await beacons();
     expect(Object.keys(before).sort()).toEqual(NODES);
+    expect(await ofThisVersion()).toBe(hasEarlier ? 0 : 2);
+    await install(project, "now");
     await deploy("2");
     const listed: number[] = [];
     await eventually(async () => {
@@ -181,6 +198,7 @@ withExec("the system job", () => {
     }, { ...LONG, everyMs: 200 });
     expect(Math.min(...listed)).toBeGreaterThan(0);
     await runsEverywhere(1);
+    expect(await ofThisVersion()).toBe(2);
     const after = await beacons();
     for (const name of NODES) {
       expect(after[name]?.key).toBe(before[name]?.key);

@@ -150,6 +150,15 @@ describe("states in KV", () => {
     }
   });
 
+  test("what later versions added to a state is in its sealed bytes alone: to the release before, a readable field more is tampering", () => {
+    const proof = { hash: "ab".repeat(32), signature: "cd".repeat(64), issuedAtMs: NOW_MS, driver: "exec", totals: { watchedMs: 1, gapMs: 0, restarts: 0 } };
+    const workload = { id: "1", job: "j", namespace: "default", taskGroup: "g", status: "running", createdAtMs: NOW_MS };
+    const document = stateDocument(verifiedState({ workloads: [{ ...workload, proof }], workOutcomes: [{ peerKey: "ab".repeat(32), ran: 1, failed: 0 }] }));
+    const { state: readable } = JSON.parse(document) as { state: { workloads: object[] } };
+    expect(Object.keys(readable)).toEqual(["node", "datacenter", "nodeId", "address", "beaconId", "epoch", "sequence", "issuedAt", "validitySeconds", "workloads", "links"]);
+    expect(readable.workloads).toEqual([workload]);
+  });
+
   test("a readable copy that was edited is tampering", async () => {
     const edited = stateDocument(honest).replace("192.0.2.17", "192.0.2.18");
     expect((await read([entry(honest.record.node, edited)])).states.get(honest.record.node)).toMatchObject({ reason: "readable-mismatch" });

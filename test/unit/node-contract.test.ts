@@ -73,6 +73,14 @@ describe("what the fields carry", () => {
     }
   });
 
+  test("a server of a version without proofs serves none of them, and is believed", () => {
+    const proof = { hash: "ab".repeat(32), signature: "cd".repeat(64), issuedAtMs: NOW_MS, driver: "exec", totals: { watchedMs: 60_000, gapMs: 0, restarts: 2 } };
+    const message = messageOf({ ...full, state: verifiedState({ node: "node-a", workloads: [{ ...workload(1), proof }, workload(2)] }) });
+    const workloads = message.workloads?.map(({ proof: _unknownToIt, ...served }) => served) ?? [];
+    const view = viewOf(wire.decode(wire.encode({ ...message, workloads }).finish()), { keys: new KeyAdmission(), nowMs: NOW_MS, skewMs: 10_000 });
+    expect(view).toMatchObject({ trust: "pinned", state: { record: { workloads: [{ proof }, {}] } } });
+  });
+
   test("unknown is absent, and 0 to an old client", () => {
     const message = messageOf(unmeasured);
     expect(Object.keys(message.beacon ?? {})).toEqual(["beacon_node_id", "node_signature", "timestamp", "reputation_score", "node_capabilities"]);

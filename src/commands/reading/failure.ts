@@ -10,7 +10,7 @@ export interface Failure {
   exitCode: number;
 }
 
-/** 1 is any other error. 3 is decided where the nodes are known (reading-command.ts). */
+/** 1 is any other error. 3 is mostly decided where it is seen (reading-command.ts). */
 export const EXIT = { usage: 2, verification: 3 } as const;
 
 const WITH_CONSUL = "To read without a sidecar, straight from Consul, add --consul.";
@@ -40,6 +40,7 @@ export function failureOf(error: unknown): Failure {
 
 function exitCodeOf(error: Error): number {
   if (error instanceof Errors.CLIError) return error.oclif.exit ?? 1;
+  if (error.name === "MergeError" && codeOf(error) === "unverified") return EXIT.verification;
   return error.name === "ConsulSettingsError" || error.name === "SettingsError" ? EXIT.usage : 1;
 }
 

@@ -123,10 +123,12 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     if (message.state_signature !== signatureText(state.verified)) {
       return reject("readable-mismatch", "state_signature is not the sealed state's");
     }
-    const listed = (message.workloads ?? []).map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
+    const messages = message.workloads ?? [];
+    const listed = messages.map(({ id, allocation_id, proof }) => [id ?? "", allocation_id ?? "", proofText(proof)]);
     const signed = workloadMessages(state.verified.record);
-    const sealed = signed.map(({ id, allocation_id, proof }) => [id, allocation_id, proofText(proof)]);
-    if (JSON.stringify(listed) !== JSON.stringify(sealed) || !signed.every(({ proof }, i) => trafficAgrees(message.workloads?.[i]?.proof, proof))) {
+    // A server of a version without proofs serves none.
+    const sealed = signed.map(({ id, allocation_id, proof }, i) => [id, allocation_id, proofText(messages[i]?.proof ? proof : undefined)]);
+    if (JSON.stringify(listed) !== JSON.stringify(sealed) || !signed.every(({ proof }, i) => trafficAgrees(messages[i]?.proof, proof))) {
       return reject("readable-mismatch", "workloads are not those of the sealed state");
     }
     const { policy } = state.verified.record;
