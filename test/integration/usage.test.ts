@@ -6,12 +6,14 @@ import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import type { UsageDocument } from "../../src/commands/views/usage.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
+import { readIdentity } from "../../src/sidecar/state/identity.js";
 import { WorkloadClient } from "../../src/sidecar/api/workload-client.js";
 import { plainEnvironment, runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
@@ -224,6 +226,27 @@ h.HTTPServer(("0.0.0.0", 8080), H).serve_forever()`;
   expect(document.total.confirmed.bytesIn).toBeLessThan(MB); // nobody else saw what it fetched
   await network.nodes[0]!.exec("curl", "-sf", "-X", "DELETE", `http://${httpAddr}/v1/job/bridged`);
   await eventually(() => expect(readdirSync("/var/run/netns")).not.toContain(document.pairs[0]?.allocation), { timeoutMs: 60_000 });
+}, TEST_MS);
+
+test("a Nomad agent that is killed is a gap in the proof, with its reason, over which the kernel counts on; the chain goes on with its return", async () => {
+  const { allocation, id, url } = await eventually(() => spawnServer(28_082), { timeoutMs: 60_000 });
+  const proof = join(folder.path, "gap.json");
+  const key = Buffer.from(readIdentity(sidecarOf(node(0)).stateFolder)?.publicKey ?? []).toString("hex");
+  const proved = async () => {
+    expect((await runCli(["proof", "export", allocation, "-o", proof], { IBRL_STATE_DIR: sidecarOf(node(0)).stateFolder })).code).toBe(0);
+    const { code, stdout } = await runCli(["proof", "verify", proof, "--trust", key, "--json"]);
+    expect(code).toBe(0);
+    return (JSON.parse(stdout) as { chains: [{ gaps: { reason: string; ms: number }[]; traffic: { bytesOut: number } | null; restarts: number; ended: string | null; memory: { maxBytes: number | null } }] }).chains[0];
+  };
+  await eventually(async () => expect((await proved()).traffic?.bytesOut).toBeDefined(), { timeoutMs: 60_000 });
+  node(0).nomad!.kill("SIGKILL");
+  await sleep(5_000); // five periods
+  await get(1, url, 9 * MB); // the workload lives on
+  await node(0).nomad!.restart();
+  await eventually(async () => expect(await proved()).toMatchObject({ gaps: [{ reason: "no-answer", ms: expect.any(Number) as number }], restarts: 0, ended: null }), { timeoutMs: 60_000 });
+  await eventually(async () => expect((await proved()).traffic?.bytesOut).toBeGreaterThan(9 * MB), { timeoutMs: 60_000 });
+  expect((await proved()).memory.maxBytes).toBeGreaterThan(MB);
+  await (client as WorkloadClient).stop(id, 60_000);
 }, TEST_MS);
 
 test("a killed sidecar leaves no table in the kernel; started again it goes on with the period's statement, and its chain of them is unbroken", async () => {
