@@ -37,7 +37,6 @@ import { connectConsul } from "./consul/connect.js";
 import { consulSettingsFrom } from "./consul/settings.js";
 import { Decisions } from "./decisions.js";
 import { EVENT_NAME } from "../beacon/documents.js";
-import { sealedDecisionIn } from "../policy/decision-document.js";
 import { Federation } from "./federation.js";
 import { EventFeed } from "./event-feed.js";
 import { EvidenceBook } from "./evidence-book.js";
@@ -50,7 +49,6 @@ import { readOperatorKeys } from "./operator-keys.js";
 import { createNomadClient } from "./nomad/client.js";
 import { createNomadJobs } from "./nomad/jobs-client.js";
 import { createNomadMetadata } from "./nomad/metadata-client.js";
-import { createNomadRuns } from "./nomad/runs-client.js";
 import { nomadSettingsFrom } from "./nomad/settings.js";
 import { createNomadTokenCheck } from "./nomad/token-check.js";
 import { NodeMetadata } from "./node-metadata.js";
@@ -59,8 +57,6 @@ import { PLACER_CAPABILITY } from "./placement/workload-calls.js";
 import { PolicyDesk } from "./policy-desk.js";
 import { PolicyQueries } from "./policy-queries.js";
 import { PolicyTelemetry } from "./policy-telemetry.js";
-import { ProofRecorder } from "./proofs/recorder.js";
-import { RootPublisher } from "./proofs/root-publisher.js";
 import { Publisher } from "./publisher.js";
 import { capabilityProblem } from "./readings/capabilities.js";
 import { defaultHostPaths } from "./readings/host.js";
@@ -77,6 +73,7 @@ import { ProbeTelemetry } from "./probe-telemetry.js";
 import { KeyRotator } from "./key-rotator.js";
 import { OwnPin } from "./own-pin.js";
 import { OwnVoice } from "./own-voice.js";
+import { createOwnWork } from "./own-work-main.js";
 import { Probing } from "./probing.js";
 import { ReputationBook } from "./reputation-book.js";
 import { RotationReader } from "./rotation-reader.js";
@@ -92,12 +89,9 @@ import { loadOrCreateIdentity, NodeIdentity } from "./state/identity.js";
 import { readAllowListFile, writeAllowListFile } from "./state/allow-list-file.js";
 import { PinFile } from "./state/pin-file.js";
 import { ProofChecks } from "./proof-checks.js";
-import { ProofFolder } from "./state/proof-folder.js";
-import { UsageFolder } from "./state/usage-folder.js";
 import { StateReader, type StateVerdict } from "./state-reader.js";
 import { storedIn } from "./stored-records.js";
 import { Telemetry } from "./telemetry.js";
-import { createTraffic } from "./traffic/create.js";
 import { TrustTelemetry } from "./trust-telemetry.js";
 import { Watcher } from "./watcher.js";
 import { WorkOutcomes } from "./work-outcomes.js";
@@ -327,44 +321,16 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
         observer: telemetry.nodeMetadata,
       })
     : undefined;
-  const folder = new ProofFolder(settings.stateDir);
-  const runs = await createNomadRuns(nomadSettingsFrom(settings.nomadEnv));
-  const mayWrite = () => publisher.mayWrite();
-  const signing = () => {
-    const place = joinedAs(publisher);
-    return place === undefined || voice.yielded ? undefined : { ...place, identity, epoch: epoch.epoch };
-  };
-  const traffic = settings.countTraffic
-    ? createTraffic({
-        runs, nomadNode, clock, keys, signing, logger,
-        name: `ibrl_${identity.beaconId}_${String(process.pid)}`,
-        env: process.env,
-        sampleMs: settings.proofIntervalMs,
-        periodMs: settings.usagePeriodMs,
-        self: () => publisher.self?.node,
-        price: () => publisher.sealed?.beacon.record.priceMicroUsdPerGb,
-        peers: () => [...peerStates.values()].flatMap((state) => ("verified" in state && registry.byNode(state.verified.record.node)?.verified.key.hex === state.verified.key.hex ? [state.verified] : [])),
-        linked: () => new Set(probing.halves().map(({ peerKey }) => peerKey)),
-        folder: new UsageFolder(settings.stateDir),
-        publishing: { consul, clock, mayWrite, everyMs: () => publisher.cadence.heartbeatMs, keep: () => publisher.cadence.usagePeriods, health: health("usage statements") },
-        isOwnKey: (key) => rotator.isOwn(key),
-        metrics: { metered: (on) => metrics.trafficMetered.set(on), carried: metrics.carried },
-        health: health("traffic meter"),
-      })
-    : undefined;
-  const proofs = new ProofRecorder({
-    clock, logger, folder, runs,
-    sampleMs: settings.proofIntervalMs,
-    nomadNode,
-    traffic: async (until) => (await traffic?.totals(until)) ?? new Map(),
+  const { proofs, traffic } = await createOwnWork({
+    settings, consul, identity, keys, clock, logger, health, metrics, publisher, nomadNode,
     signing: () => {
-      const [as, beacon] = [signing(), publisher.sealed?.beacon];
-      return as === undefined || beacon === undefined ? undefined : { ...as, beacon, keys };
+      const place = joinedAs(publisher);
+      return place === undefined || voice.yielded ? undefined : { ...place, identity, epoch: epoch.epoch };
     },
-    onSealed: (elapsedMs) => metrics.proofGenerated.observe(elapsedMs / 1_000),
-    decision: async (id, until) => sealedDecisionIn((await storedIn(consul).decision(id, { signal: until })) ?? new Uint8Array()),
-    trust: { keys, isOwnKey: (key) => rotator.isOwn(key) },
-    root: new RootPublisher({ consul, clock, folder, mayWrite, health: health("proof root"), everyMs: () => publisher.cadence.heartbeatMs }),
+    isOwnKey: (key) => rotator.isOwn(key),
+    // Those whose state is by the key that is believed.
+    peers: () => [...peerStates.values()].flatMap((state) => ("verified" in state && registry.byNode(state.verified.record.node)?.verified.key.hex === state.verified.key.hex ? [state.verified] : [])),
+    linked: () => new Set(probing.halves().map(({ peerKey }) => peerKey)),
   });
   const desk = new PolicyDesk({ consul, decisions, identity, clock, nodes: () => view.list(), clusterPolicy: () => clusterPolicy?.evaluator, wasm: policyTelemetry.wasm });
   const policies = { desk, stored: storedIn(consul), clusterPolicy: () => clusterPolicy?.document, services: (names: readonly string[], options: CallOptions) => serviceNodes(consul, names, options) };
