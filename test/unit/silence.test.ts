@@ -9,8 +9,8 @@ const DOWN_AT_MS = 1_795_000_000_000;
 const budget = { signal: new AbortController().signal, leftMs: () => 1_000 };
 
 function watching(stops: StopsOnClient | NomadError = {}) {
-  const now = { monoMs: 5_000, status: "down" };
-  const node = async () => ({ status: now.status, statusChangedAtMs: DOWN_AT_MS }) as SchedulableNode;
+  const now = { monoMs: 5_000, status: "down", changedAtMs: DOWN_AT_MS };
+  const node = async () => ({ status: now.status, statusChangedAtMs: now.changedAtMs }) as SchedulableNode;
   const stopsOnClient = async () => {
     if (stops instanceof Error) throw stops;
     return stops;
@@ -31,6 +31,15 @@ test("as long as Nomad says nothing there is none; then 20 s at its word, and wh
   now.status = "ready";
   expect(await silence()).toBeUndefined();
   now.status = "disconnected"; // the same, on a node with work that may come back
+  expect((await silence())?.forMs).toBe(20_000);
+});
+
+test("a node that was heard while nobody looked, and is down again, begins anew", async () => {
+  const { now, silence } = watching();
+  await silence();
+  now.monoMs += 40_000;
+  expect((await silence())?.forMs).toBe(60_000);
+  now.changedAtMs += 39_000;
   expect((await silence())?.forMs).toBe(20_000);
 });
 

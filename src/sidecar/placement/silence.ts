@@ -26,8 +26,8 @@ export interface SilencesDeps {
 const UNHEARD: ReadonlySet<string> = new Set(["down", "disconnected"]);
 
 export class Silences {
-  /** By Nomad node ID: when, on the monotonic clock, it was first seen so, and how long the clock had run then. */
-  readonly #unheard = new Map<string, { sinceMs: number; beforeMs: number; shortestStopMs: number | undefined }>();
+  /** By Nomad node ID: when, on the monotonic clock, it was first seen in this status, and how long the clock had run then. */
+  readonly #unheard = new Map<string, { changedAtMs: number; sinceMs: number; beforeMs: number; shortestStopMs: number | undefined }>();
 
   constructor(private readonly deps: SilencesDeps) {}
 
@@ -40,10 +40,11 @@ export class Silences {
       return undefined;
     }
     let known = this.#unheard.get(nodeId);
-    if (known === undefined) {
+    // Another change of status than the one that is known: it may have been heard in between.
+    if (known?.changedAtMs !== statusChangedAtMs) {
       const sinceMs = clock.monoMs();
       const { newestAtMs = -Infinity, shortestStopMs } = await this.#stops(nodeId, statusChangedAtMs, budget);
-      known = { sinceMs, beforeMs: Math.min(nomadDownAfterMs, statusChangedAtMs - newestAtMs), shortestStopMs };
+      known = { changedAtMs: statusChangedAtMs, sinceMs, beforeMs: Math.min(nomadDownAfterMs, statusChangedAtMs - newestAtMs), shortestStopMs };
       this.#unheard.set(nodeId, known);
     }
     return { forMs: known.beforeMs + clock.monoMs() - known.sinceMs, shortestStopMs: known.shortestStopMs };
