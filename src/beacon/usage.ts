@@ -95,12 +95,12 @@ export function usageOf(statements: readonly Signed<UsageStatement>[]): Allocati
     .sort((a, b) => a.periodStartMs - b.periodStartMs || order(a.datacenter, b.datacenter) || order(a.node, b.node) || order(a.allocation, b.allocation) || order(a.key, b.key));
 }
 
-/** The latest word on each node's period and part. */
+/** The latest word on each node's period and part, whichever of its keys said it. */
 export function newestOf(statements: readonly Signed<UsageStatement>[]): Signed<UsageStatement>[] {
   const newest = new Map<string, Signed<UsageStatement>>();
   for (const one of [...statements].sort((a, b) => compareStatements(a.record, b.record))) {
     const { datacenter, node, periodStartMs, periodMs, part } = one.record;
-    newest.set(JSON.stringify([datacenter, node, one.key.hex, periodStartMs, periodMs, part]), one);
+    newest.set(JSON.stringify([datacenter, node, periodStartMs, periodMs, part]), one);
   }
   return [...newest.values()];
 }

@@ -56,6 +56,7 @@ export default class Dev extends Command {
         nodes: flags.nodes,
         nomad: flags.nomad,
         addressing: flags.addressing ?? defaultAddressing(),
+        sidecarArgs: () => ["--usage-period=1m"], // nobody tries things out for an hour
         env: process.env,
         progress,
         signal: ending.signal,

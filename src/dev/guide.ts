@@ -40,7 +40,7 @@ function workLines(cluster: LocalCluster, program: string): string[] {
   return [
     ...token,
     `  ${program} cluster spawn --image-ref 'raw_exec:///bin/sh?arg=-c&arg=while+date;+do+sleep+1;+done' --cpu 1 --mem 32`,
-    `  ${program} cluster list; ${program} cluster logs -f --id ID; ${program} cluster usage`,
+    `  ${program} cluster list; ${program} cluster logs -f --id ID; ${program} cluster usage    (each minute)`,
   ];
 }
 

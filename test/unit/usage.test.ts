@@ -1,5 +1,8 @@
 /** What was carried, from statements of both ends: sums, amounts, and whether the two counts agree. */
-import { brokenLinks } from "../../src/commands/reading/usage-statements.js";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { brokenLinks, statementsInFile } from "../../src/commands/reading/usage-statements.js";
 import { timeGiven } from "../../src/commands/reading/time-given.js";
 import { femtoUsdText, usageCsv, usageDocument, usageTable } from "../../src/commands/views/usage.js";
 import { bytesText } from "../../src/commands/views/wording.js";
@@ -79,6 +82,27 @@ test("a statement that follows another one than the one at hand is named", () =>
   const next = (previousHash: string) => statement({ periodStartMs: START_MS + PERIOD_MS, untilMs: START_MS + 2 * PERIOD_MS, previousHash });
   expect(brokenLinks([first, next(first.hash)])).toEqual([]);
   expect(brokenLinks([statement({ rows: [row({ bytesOut: 1 })] }), next(first.hash)])).toEqual([{ node: "node-1", datacenter: "dc1", periodStartMs: START_MS + PERIOD_MS }]);
+});
+
+test("in a file, a trusted key that speaks for another node takes both out: whose keys they are it was not told", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "usage-"));
+  try {
+    const file = async (...statements: Signed<UsageStatement>[]) => {
+      const path = join(dir, "usage.json");
+      writeFileSync(path, JSON.stringify({ statements: statements.map(({ sealed }) => ({ sealed: Buffer.from(sealed).toString("base64") })), rotations: [] }));
+      const { statements: taken, rejected } = await statementsInFile(path, new Set([keyOf(own), keyOf(peer)]), { fromMs: 0, toMs: 0 });
+      return { taken: taken.map(({ record }) => record.node), rejected: rejected.map(({ reason }) => reason.replace(/key [0-9a-f]+/, "key K")) };
+    };
+    const [honest, others] = [statement(), statement({ node: "node-2" }, peer)];
+    expect(await file(honest, others)).toEqual({ taken: ["node-1", "node-2"], rejected: [] });
+    const lie = statement({ periodStartMs: START_MS + PERIOD_MS, untilMs: START_MS + 2 * PERIOD_MS }, peer); // in node-1's name
+    const said = "signed by key K: two keys speak for one node, or one for two";
+    expect(await file(honest, others, lie)).toEqual({ taken: [], rejected: [said, said, said] });
+    expect(await file(honest, lie)).toEqual({ taken: [], rejected: [said, said] });
+    await expect(file()).resolves.toEqual({ taken: [], rejected: [] });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
 
 const read = (statements: Signed<UsageStatement>[]) => ({ statements, rejected: [], rotations: [] });

@@ -8,6 +8,7 @@ import { KeyAdmission } from "../../beacon/keys.js";
 import { isBelieved } from "../../beacon/node-view.js";
 import { keyFaultOf, type KeyTrust } from "../../beacon/proof-file.js";
 import { openRotation, type Rotation } from "../../beacon/rotation.js";
+import { lineageOf } from "../../beacon/rotation-chain.js";
 import { newestOf } from "../../beacon/usage.js";
 import { USAGE } from "../../beacon/usage-codec.js";
 import { sealedUsageIn, statementName, usageKey } from "../../beacon/usage-document.js";
@@ -82,7 +83,21 @@ export async function statementsInFile(path: string, trusted: ReadonlySet<string
     if ((query.node !== undefined && query.node !== node) || periodStartMs < query.fromMs || (query.toMs !== 0 && periodStartMs >= query.toMs)) continue;
     take(read, usageKey(opened.signed.record), opened.signed, { trusted, rotations });
   }
-  return inOrder(read);
+  return inOrder(withoutContradictions(read));
+}
+
+/** The keys that were given are not given for a node each: so one that speaks for two, or two for one, count for neither. */
+function withoutContradictions(read: ReadStatements): ReadStatements {
+  const first = lineageOf(read.rotations);
+  const pairs = new Set(read.statements.map(({ record, key }) => JSON.stringify([`${record.datacenter}/${record.node}`, first(key.hex)])));
+  const all = [...pairs].map((pair) => JSON.parse(pair) as [string, string]);
+  const doubted = new Set(all.flat().filter((one) => all.filter((pair) => pair.includes(one)).length > 1));
+  const isDoubted = ({ record, key }: Signed<UsageStatement>) => doubted.has(`${record.datacenter}/${record.node}`) || doubted.has(first(key.hex));
+  return {
+    ...read,
+    statements: read.statements.filter((one) => !isDoubted(one)),
+    rejected: [...read.rejected, ...read.statements.filter(isDoubted).map((one) => ({ name: usageKey(one.record), reason: `signed by key ${one.key.hex}: two keys speak for one node, or one for two` }))],
+  };
 }
 
 /** Nodes whose statement says that it follows another one than the one that stands before it here: something was exchanged. */
