@@ -26,7 +26,7 @@ async function offered(...words: string[]): Promise<string[]> {
 test("topics, commands and flags are offered", async () => {
   expect(await offered("clu")).toEqual(["cluster"]);
   expect(await offered("trust", "")).toEqual(["allow", "attest", "evidence", "export", "list", "pin", "recompute", "show", "unpin"]);
-  expect(await offered("cluster", "")).toEqual(["explain", "links", "list", "logs", "metrics", "route", "spawn", "stop", "why-not"]);
+  expect(await offered("cluster", "")).toEqual(["explain", "links", "list", "logs", "metrics", "route", "spawn", "stop", "usage", "why-not"]);
   expect(await offered("cluster", "metrics", "--f")).toEqual(["--filter", "--format"]);
   expect(await offered("cluster", "list", "--form")).toEqual([]);
 });
