@@ -24,6 +24,7 @@ import { type EventHandlers, beaconAttestEvent, policyQueryEvent, proofVerifyEve
 import { GrpcApi } from "./api/grpc-server.js";
 import { HttpApi } from "./api/http-server.js";
 import { connectNetwork } from "./api/network-client.js";
+import { peerCall } from "./api/peer-call.js";
 import { TlsFiles } from "./api/tls-files.js";
 import { Backoff } from "./backoff.js";
 import { BeaconEndpoint, parseBeaconEndpoint, reachability } from "./beacon-endpoint.js";
@@ -309,6 +310,7 @@ export async function runSidecar(settings: SidecarSettings, logger: Logger, sign
     observer: { moving: (isMover) => metrics.mover.set(isMover), moved: metrics.workloadMoved, stuck: metrics.setStuck },
     wasm: { observer: policyTelemetry.wasm },
     clusterPolicy: () => clusterPolicy?.evaluator,
+    answers: tls === undefined ? undefined : peerCall({ tls: () => tls.client, keys, clock }),
   });
   const nomadNode = async (node: string, until: AbortSignal) => (await readLocalNomad(nomad, { consulNode: node, hostname: hostname() }, { signal: until })).node.value?.id;
   const nodeMetadata = settings.nomadMetadata

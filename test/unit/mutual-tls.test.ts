@@ -1,6 +1,8 @@
 /** mTLS of both ports over real sockets: who gets in, who they are taken for, new files, and mistakes that are named. */
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { Agent, request } from "node:https";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -9,6 +11,10 @@ import { Registry } from "prom-client";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import type { ClientTls } from "../../src/sidecar/api/client-tls.js";
 import { callSidecar, listNodes } from "../../src/sidecar/api/client.js";
+import { beaconAttestEvent } from "../../src/sidecar/api/grpc-events.js";
+import { peerCall } from "../../src/sidecar/api/peer-call.js";
+import { Attestor } from "../../src/sidecar/attestor.js";
+import { identity, NOW_MS, verifiedBeacon, verifiedState } from "../harness/records.js";
 import { GrpcApi } from "../../src/sidecar/api/grpc-server.js";
 import { HttpApi } from "../../src/sidecar/api/http-server.js";
 import { ClusterServiceDefinition } from "../../src/sidecar/api/service-definition.js";
@@ -66,6 +72,47 @@ async function serve(options: { allowed?: string[]; plain?: boolean } = {}) {
 const as = (certificate: Certificate, more: Partial<ClientTls> = {}): ClientTls => ({ ca: ca.ca, cert: certificate.cert, key: certificate.key, ...more });
 const list = (address: string, tls?: ClientTls) => listNodes({ address, tls, keys: new KeyAdmission(), timeoutMs: 20_000 });
 const spawn = (address: string, tls: ClientTls, headers = {}) => callSidecar(ClusterServiceDefinition.Spawn, {}, { address, tls, headers, timeoutMs: 20_000 });
+
+describe("a peer that is asked before work is sent to its node", () => {
+  const state = verifiedState({ node: "node-1" }, identity(1));
+  const attestor = (by: number) => new Attestor({ sealed: () => ({ beacon: verifiedBeacon({ node: "node-1" }, identity(by)), state: verifiedState({ node: "node-1" }, identity(by)) }), identity: identity(by), clock: { nowMs: () => NOW_MS, monoMs: () => 0 }, onSigned: () => {} });
+  const asking = (certificate: Certificate, authority = ca) => peerCall({ tls: () => ({ ca: authority.ca, cert: certificate.cert, key: certificate.key }), keys: new KeyAdmission(), clock: { nowMs: () => NOW_MS } });
+  async function peer(by: number): Promise<{ host: string; port: number }> {
+    install(server, ca);
+    const grpc = new GrpcApi({
+      bind: { host: "127.0.0.1", port: 0 }, insecureBind: false, logger: silent, reader: { list: async () => [] }, workloads: someWorkloads(), guard: someGuard(),
+      tls: new TlsFiles(paths(), silent), events: new Map([beaconAttestEvent(attestor(by))]),
+    });
+    ending.push(() => grpc.close(0));
+    return { host: "127.0.0.1", port: (await grpc.start()).port };
+  }
+  const { signal } = new AbortController();
+
+  test("answers by the key of its state, over a fresh nonce: nothing against it", async () => {
+    expect(await asking(ops)(await peer(1), state, signal)).toBeUndefined();
+  });
+
+  test("another key answers in its place: said", async () => {
+    expect(await asking(ops)(await peer(2), state, signal)).toMatch(/is not the sidecar that signed its state$/);
+  });
+
+  test("nobody listens, or whoever does is silent: said, within the second", async () => {
+    const held: Socket[] = [];
+    const mute = createServer((socket) => void held.push(socket)).listen(0, "127.0.0.1");
+    await once(mute, "listening");
+    const { port } = mute.address() as AddressInfo;
+    expect(await asking(ops)({ host: "127.0.0.1", port }, state, signal)).toMatch(/does not answer/);
+    for (const socket of held) socket.destroy();
+    mute.close();
+    await once(mute, "close");
+    expect(await asking(ops)({ host: "127.0.0.1", port }, state, signal)).toMatch(/does not answer/);
+  });
+
+  test("certificates that do not fit each other say nothing of the peer", async () => {
+    expect(await asking(stranger)(await peer(1), state, signal)).toBeUndefined();
+    expect(await asking(ops, other)(await peer(1), state, signal)).toBeUndefined();
+  });
+});
 
 function https(port: number, certificate: Certificate | undefined, path: string, options: { method?: string; agent?: Agent; headers?: Record<string, string> } = {}): Promise<{ status: number | undefined; body: string }> {
   return new Promise((resolve, reject) => {

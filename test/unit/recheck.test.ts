@@ -3,6 +3,7 @@ import { SERVICE_NAME, stateDocument, stateKey } from "../../src/beacon/document
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { systemClock } from "../../src/sidecar/clock.js";
 import type { KvEntry, ReadOptions, ServiceInstance } from "../../src/sidecar/consul-api.js";
+import type { PeerAnswers } from "../../src/sidecar/peer-answers.js";
 import { Recheck } from "../../src/sidecar/placement/recheck.js";
 import { fullView } from "../harness/node-views.js";
 import { identity, NOW_MS, verifiedState } from "../harness/records.js";
@@ -14,7 +15,7 @@ const healthy: ServiceInstance = {
 };
 const stateOf = (node: string, key = 1, issuedAtMs = NOW_MS) => stateDocument(verifiedState({ node, issuedAtMs }, identity(key)));
 
-async function problem(instances: ServiceInstance[], document: string | null, nowMs = NOW_MS): Promise<string | undefined> {
+async function problem(instances: ServiceInstance[], document: string | null, nowMs = NOW_MS, answers?: PeerAnswers): Promise<string | undefined> {
   const asked: (ReadOptions | undefined)[] = [];
   const read = <T>(value: T, options: ReadOptions | undefined) => {
     asked.push(options);
@@ -25,13 +26,24 @@ async function problem(instances: ServiceInstance[], document: string | null, no
     serviceInstances: (name: string, options?: ReadOptions) => read(name === SERVICE_NAME ? instances : [], options),
     kvGet: (key: string, options?: ReadOptions) => read(key === stateKey("node-1") ? entry : null, options),
   };
-  const found = await new Recheck(consul, new KeyAdmission(), { ...systemClock, nowMs: () => nowMs }).problem(view, new AbortController().signal);
+  const found = await new Recheck(consul, new KeyAdmission(), { ...systemClock, nowMs: () => nowMs }, answers).problem(view, new AbortController().signal);
   expect(asked).toMatchObject([{ consistency: "consistent" }, { consistency: "consistent" }]);
   return found;
 }
 
 test("healthy, with a state of its own that is not too old: it can be chosen", async () => {
   expect(await problem([healthy], stateOf("node-1"))).toBeUndefined();
+});
+
+test("one that can be reached over mTLS is asked, by where Consul says it is; one that cannot is not", async () => {
+  const asked: object[] = [];
+  const answers: PeerAnswers = async (at, state) => {
+    asked.push({ ...at, node: state.record.node });
+    return "its sidecar does not answer";
+  };
+  expect(await problem([healthy], stateOf("node-1"), NOW_MS, answers)).toBeUndefined();
+  expect(await problem([{ ...healthy, port: 8000 }], stateOf("node-1"), NOW_MS, answers)).toBe("its sidecar does not answer");
+  expect(asked).toEqual([{ host: healthy.address, port: 8000, node: "node-1" }]);
 });
 
 test.each<[string, ServiceInstance[], string | null, RegExp, number?]>([

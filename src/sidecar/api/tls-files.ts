@@ -48,6 +48,11 @@ export class TlsFiles {
     return { ...this.#pem, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_MS };
   }
 
+  /** As a client of the peers' ports: they take the certificates of the same authority. */
+  get client(): { ca: Buffer; cert: Buffer; key: Buffer } {
+    return this.#pem;
+  }
+
   keep(server: Server): void {
     this.#servers.add(server);
   }

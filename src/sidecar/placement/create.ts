@@ -12,6 +12,7 @@ import type { ConsulSessions } from "../consul-sessions.js";
 import type { Decisions } from "../decisions.js";
 import { HealthLog } from "../health-log.js";
 import type { NomadJobs } from "../nomad-jobs.js";
+import type { PeerAnswers } from "../peer-answers.js";
 import { type PlacementSettings, SettingsError } from "../settings.js";
 import type { MoverObserver } from "../workload-moves.js";
 import type { WorkWitness } from "../work-outcomes.js";
@@ -45,6 +46,8 @@ export interface PlacementDeps {
   random: () => number;
   observer: MoverObserver;
   witness: WorkWitness;
+  /** Of peers; undefined where this sidecar has no certificate to show. */
+  answers: PeerAnswers | undefined;
   logger: Logger;
 }
 
@@ -55,7 +58,7 @@ export interface Placement {
 }
 
 /** Throws SettingsError. Logs work without --placer. */
-export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer, witness }: PlacementDeps): Placement {
+export function createPlacement({ settings, nomad, consul, keys, decisions, self, view, wasm, clusterPolicy, clock, random, logger, observer, witness, answers }: PlacementDeps): Placement {
   // Nomad's clients are of this cluster; another's nodes are for rankings and routes.
   const nodes = async () => (await view.list()).filter(({ trust }) => trust !== "federated");
   const nowMs = () => clock.nowMs();
@@ -63,7 +66,7 @@ export function createPlacement({ settings, nomad, consul, keys, decisions, self
   const servicesOf = (names: readonly string[], options: { signal: AbortSignal }) => serviceNodes(consul, names, options);
   const choosing = new Choosing({
     nodes, nomadNodes, decisions, wasm, clusterPolicy, nowMs, servicesOf,
-    recheck: new Recheck(consul, keys, clock),
+    recheck: new Recheck(consul, keys, clock, answers),
   });
   const locks = new JobLocks(consul, clock, () => self()?.datacenter ?? "");
   const placer = settings.placer ? new Placer({ nomad, nomadNodes, choosing, locks, nowMs, logger, witness, ...jobSettings(settings) }) : undefined;
