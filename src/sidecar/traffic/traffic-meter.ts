@@ -138,6 +138,8 @@ export class TrafficMeter {
         health.up();
       }
       const counts = await table.read(signal);
+      // What was asked for and is not there was not taken: it is asked for again.
+      for (const id of this.#asked.keys()) if (!counts.has(id)) this.#asked.delete(id);
       this.#tell(this.#accounts.take(counts, clock.monoMs()), clock.nowMs());
     } catch (error) {
       if (!signal.aborted) health.down(error);
