@@ -1,16 +1,7 @@
 /** A usage statement as it lies in KV, for people and for readers, who take the sealed bytes alone. */
 import { usagePrefix } from "./documents.js";
 import type { Signed } from "./envelope.js";
-import type { UsageStatement } from "./usage-record.js";
-
-export function isClosed({ untilMs, periodStartMs, periodMs }: UsageStatement): boolean {
-  return untilMs >= periodStartMs + periodMs;
-}
-
-/** Of a node's statement among its others. */
-export function statementName({ periodStartMs, part }: Pick<UsageStatement, "periodStartMs" | "part">): string {
-  return `${String(periodStartMs)}-${String(part)}`;
-}
+import { statementName, type UsageStatement } from "./usage-record.js";
 
 export function usageKey(record: Pick<UsageStatement, "node" | "datacenter" | "periodStartMs" | "part">): string {
   return usagePrefix(record.datacenter, record.node) + statementName(record);
@@ -20,6 +11,18 @@ export function usageKey(record: Pick<UsageStatement, "node" | "datacenter" | "p
 export function placeOfUsage(key: string): { node: string; periodStartMs: number } | undefined {
   const [, node, start] = /([^/]+)\/(\d{1,16})-\d{1,6}$/.exec(key) ?? [];
   return node === undefined || start === undefined ? undefined : { node, periodStartMs: Number(start) };
+}
+
+/** Of periods that begin within it; an end of 0 is none. */
+export interface UsageQuery {
+  /** Absent: all nodes'. */
+  node?: string;
+  fromMs: number;
+  toMs: number;
+}
+
+export function isAskedFor({ node, fromMs, toMs }: UsageQuery, place: { node: string; periodStartMs: number }): boolean {
+  return (node === undefined || place.node === node) && place.periodStartMs >= fromMs && (toMs === 0 || place.periodStartMs < toMs);
 }
 
 export function usageDocument({ record, sealed }: Signed<UsageStatement>): string {

@@ -52,6 +52,16 @@ export interface UsageStatement {
   seen: readonly UsageSeen[];
 }
 
+/** Its figures are those of the whole period. */
+export function isClosed({ untilMs, periodStartMs, periodMs }: Pick<UsageStatement, "untilMs" | "periodStartMs" | "periodMs">): boolean {
+  return untilMs >= periodStartMs + periodMs;
+}
+
+/** Of a node's statement among its others: in KV, and on its disk. */
+export function statementName({ periodStartMs, part }: Pick<UsageStatement, "periodStartMs" | "part">): string {
+  return `${String(periodStartMs)}-${String(part)}`;
+}
+
 /** Of two statements of a node: which period and part comes first. */
 export function compareStatements(a: UsageStatement, b: UsageStatement): number {
   return a.periodStartMs - b.periodStartMs || a.part - b.part || a.untilMs - b.untilMs;

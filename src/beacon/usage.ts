@@ -3,7 +3,7 @@
  * own bytes, what they cost at the node's price, and what the peers that it exchanged them with counted at their end. Pure.
  */
 import type { Signed } from "./envelope.js";
-import { type Carried, compareStatements, type UsageStatement } from "./usage-record.js";
+import { type Carried, compareStatements, isClosed, type UsageStatement } from "./usage-record.js";
 
 /**
  * How far two ends' counts may lie apart. One end counts segments as the network carries them, the other what its card joined
@@ -61,7 +61,7 @@ export function usageOf(statements: readonly Signed<UsageStatement>[]): Allocati
   const latest = new Map<string, number>();
   for (const { record, key } of newest) latest.set(key.hex, Math.max(latest.get(key.hex) ?? 0, record.periodStartMs));
   // One that was cut short, by a restart in a later period, is not gone on with.
-  const isOver = (key: string, { periodStartMs, periodMs }: Period, untilMs: number): boolean => untilMs >= periodStartMs + periodMs || (latest.get(key) ?? 0) > periodStartMs;
+  const isOver = (key: string, { periodStartMs, periodMs }: Period, untilMs: number): boolean => isClosed({ untilMs, periodStartMs, periodMs }) || (latest.get(key) ?? 0) > periodStartMs;
   const witnesses = seenIn(newest);
   const found = new Map<string, AllocationUsage & { peerSums: Map<string, PeerUsage> }>();
   for (const { record, key, hash } of newest) {

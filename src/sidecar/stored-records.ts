@@ -3,7 +3,7 @@
  * by it, and the command line reads by it where it asks Consul itself.
  */
 import { POLICY_NAMES_PREFIX, USAGE_PREFIX } from "../beacon/documents.js";
-import { placeOfUsage } from "../beacon/usage-document.js";
+import { isAskedFor, placeOfUsage, type UsageQuery } from "../beacon/usage-document.js";
 import { decisionKey } from "../policy/decision-document.js";
 import { MAX_STORED_BYTES, policyBytesKey, policyNameKey } from "../policy/stored-policy.js";
 import type { ConsulApi, ReadOptions } from "./consul-api.js";
@@ -12,14 +12,6 @@ import { whole } from "./whole-read.js";
 export interface StoredDocument {
   name: string;
   value: Uint8Array;
-}
-
-/** Of periods that begin within it; an end of 0 is none. */
-export interface UsageQuery {
-  /** Absent: all nodes'. */
-  node?: string;
-  fromMs: number;
-  toMs: number;
 }
 
 /** Undefined: nothing lies there. */
@@ -43,13 +35,12 @@ export function storedIn(consul: Pick<ConsulApi, "kvGet" | "kvList">, at: ReadOp
     decision: (id, options) => get(decisionKey(id), options),
     policy: (name, options) => get(policyNameKey(name), options),
     policyBytes: (hash, options) => get(policyBytesKey(hash), options),
-    usage: async ({ node, fromMs, toMs }, options) => {
+    usage: async (query, options) => {
       const reading = consul.kvList(USAGE_PREFIX, { ...at, ...options, maxValueBytes: MAX_USAGE_BYTES });
       const { value } = await whole(reading, "kv.list", `key:read below "${USAGE_PREFIX}"`);
       return value.flatMap((entry) => {
         const place = placeOfUsage(entry.key);
-        const wanted = place !== undefined && (node === undefined || place.node === node) && place.periodStartMs >= fromMs && (toMs === 0 || place.periodStartMs < toMs);
-        return wanted ? [{ name: entry.key, value: entry.value }] : [];
+        return place !== undefined && isAskedFor(query, place) ? [{ name: entry.key, value: entry.value }] : [];
       });
     },
     policies: async (options) => {

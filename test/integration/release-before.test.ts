@@ -187,7 +187,8 @@ withHistory("33: the release before and this one (needs git and its history)", (
       expect(await theirs.spawn(SLEEP, 60_000)).toMatchObject({ id: workload.id, allocation_id: workload.allocation, node: "node-3" });
       const other = await theirs.spawn({ ...SLEEP, request_id: "theirs", ports: { 28_601: 80 } }, 60_000);
       for (const project of [now, before]) {
-        for (const id of [workload.id, other.id ?? ""]) expect((await runCli(["cluster", "explain", id], cluster.environment(), project)).stdout).toContain("replay    the same bytes\n");
+        // A workload is found by its node's signed state, which lists it at the next beat.
+        for (const id of [workload.id, other.id ?? ""]) await eventually(async () => expect((await runCli(["cluster", "explain", id], cluster.environment(), project)).stdout).toContain("replay    the same bytes\n"), WITHIN);
       }
       await mine.stop(other.id ?? "", 60_000);
     } finally {

@@ -3,7 +3,7 @@
  * here, and held against the key of its node. What fails is left out, and said.
  */
 import { readFile } from "node:fs/promises";
-import { openStatement, type Signed } from "../../beacon/envelope.js";
+import { type OpenedStatement, openStatement, type Signed } from "../../beacon/envelope.js";
 import { KeyAdmission } from "../../beacon/keys.js";
 import { isBelieved } from "../../beacon/node-view.js";
 import { keyFaultOf, type KeyTrust } from "../../beacon/proof-file.js";
@@ -11,9 +11,8 @@ import { openRotation, type Rotation } from "../../beacon/rotation.js";
 import { lineageOf } from "../../beacon/rotation-chain.js";
 import { newestOf } from "../../beacon/usage.js";
 import { USAGE } from "../../beacon/usage-codec.js";
-import { sealedUsageIn, statementName, usageKey } from "../../beacon/usage-document.js";
-import { compareStatements, type UsageStatement } from "../../beacon/usage-record.js";
-import type { UsageQuery } from "../../sidecar/stored-records.js";
+import { isAskedFor, sealedUsageIn, type UsageQuery, usageKey } from "../../beacon/usage-document.js";
+import { compareStatements, statementName, type UsageStatement } from "../../beacon/usage-record.js";
 import type { Source } from "./source.js";
 import { readOwnIdentity, UsageFolder } from "./state-folder.js";
 import { UsageError } from "./usage-error.js";
@@ -34,14 +33,14 @@ export async function statementsOf(source: Source, query: UsageQuery): Promise<R
   const read: ReadStatements = { statements: [], rejected: [], rotations };
   for (const { name, value } of await source.stored.usage(query)) {
     const sealed = sealedUsageIn(value);
-    const opened = sealed === null ? undefined : openStatement(USAGE, sealed, keys);
-    if (opened?.ok !== true) {
-      read.rejected.push({ name, reason: opened === undefined ? "is no usage statement" : `${opened.reason}: ${opened.detail}` });
+    if (sealed === null) {
+      read.rejected.push({ name, reason: "is no usage statement" });
       continue;
     }
-    const { record } = opened.signed;
-    const trusted = new Set(views.flatMap((view) => (view.name === record.node && view.datacenter === record.datacenter ? (view.beacon?.key.hex ?? []) : [])));
-    take(read, name, opened.signed, usageKey(record) === name ? { trusted, rotations } : "lies in another's place");
+    take(read, name, openStatement(USAGE, sealed, keys), ({ record }) => {
+      const trusted = new Set(views.flatMap((view) => (view.name === record.node && view.datacenter === record.datacenter ? (view.beacon?.key.hex ?? []) : [])));
+      return usageKey(record) === name ? { trusted, rotations } : "lies in another's place";
+    });
   }
   return inOrder(read);
 }
@@ -54,11 +53,8 @@ export function statementsInFolder(stateDir: string, query: UsageQuery): ReadSta
   const read: ReadStatements = { statements: [], rejected: [], rotations };
   const folder = new UsageFolder(stateDir);
   for (const place of folder.list()) {
-    if (place.periodStartMs < query.fromMs || (query.toMs !== 0 && place.periodStartMs >= query.toMs)) continue;
-    const name = `${stateDir}/usage/${statementName(place)}`;
-    const opened = openStatement(USAGE, folder.read(place) ?? new Uint8Array(), keys);
-    if (opened.ok) take(read, name, opened.signed, trust);
-    else read.rejected.push({ name, reason: `${opened.reason}: ${opened.detail}` });
+    if (!isAskedFor({ fromMs: query.fromMs, toMs: query.toMs }, { ...place, node: "" })) continue; // all are this node's
+    take(read, `${stateDir}/usage/${statementName(place)}`, openStatement(USAGE, folder.read(place) ?? new Uint8Array(), keys), () => trust);
   }
   return inOrder(read);
 }
@@ -75,13 +71,8 @@ export async function statementsInFile(path: string, trusted: ReadonlySet<string
   const read: ReadStatements = { statements: [], rejected: [], rotations };
   for (const [i, { sealed }] of statements.entries()) {
     const opened = openStatement(USAGE, Buffer.from(sealed, "base64"), keys);
-    if (!opened.ok) {
-      read.rejected.push({ name: `statement ${String(i + 1)} of ${path}`, reason: `${opened.reason}: ${opened.detail}` });
-      continue;
-    }
-    const { node, periodStartMs } = opened.signed.record;
-    if ((query.node !== undefined && query.node !== node) || periodStartMs < query.fromMs || (query.toMs !== 0 && periodStartMs >= query.toMs)) continue;
-    take(read, usageKey(opened.signed.record), opened.signed, { trusted, rotations });
+    if (opened.ok && !isAskedFor(query, opened.signed.record)) continue;
+    take(read, opened.ok ? usageKey(opened.signed.record) : `statement ${String(i + 1)} of ${path}`, opened, () => ({ trusted, rotations }));
   }
   return inOrder(withoutContradictions(read));
 }
@@ -110,9 +101,12 @@ export function brokenLinks(statements: readonly Signed<UsageStatement>[]): { no
   });
 }
 
-function take(read: ReadStatements, name: string, signed: Signed<UsageStatement>, trust: KeyTrust | string): void {
-  const reason = typeof trust === "string" ? trust : keyFaultOf(signed, trust);
-  if (reason === undefined) read.statements.push(signed);
+/** `trustOf`: whose keys count, or why none does. */
+function take(read: ReadStatements, name: string, opened: OpenedStatement<UsageStatement>, trustOf: (signed: Signed<UsageStatement>) => KeyTrust | string): void {
+  if (!opened.ok) return void read.rejected.push({ name, reason: `${opened.reason}: ${opened.detail}` });
+  const trust = trustOf(opened.signed);
+  const reason = typeof trust === "string" ? trust : keyFaultOf(opened.signed, trust);
+  if (reason === undefined) read.statements.push(opened.signed);
   else read.rejected.push({ name, reason });
 }
 

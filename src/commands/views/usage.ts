@@ -2,8 +2,7 @@
 import type { Signed } from "../../beacon/envelope.js";
 import type { Rotation } from "../../beacon/rotation.js";
 import { type AllocationUsage, type PeerVerdict, usageOf } from "../../beacon/usage.js";
-import { isClosed } from "../../beacon/usage-document.js";
-import type { UsageStatement } from "../../beacon/usage-record.js";
+import { isClosed, type UsageStatement } from "../../beacon/usage-record.js";
 import { brokenLinks, type ReadStatements } from "../reading/usage-statements.js";
 import { type ColumnPlan, droppedNote, layOut, type TableOptions } from "./columns.js";
 import { printable } from "./printable.js";

@@ -2,6 +2,7 @@
 import * as nodeFs from "node:fs";
 import { join } from "node:path";
 import { makeStateFolder, readPrivate, writeAtomically } from "./atomic-file.js";
+import { statementName } from "../../beacon/usage-record.js";
 import { StateError } from "./state-error.js";
 
 const FOLDER = "usage";
@@ -51,7 +52,7 @@ export class UsageFolder {
     for (const old of this.list().slice(0, -KEPT_STATEMENTS)) nodeFs.rmSync(this.#file(old), { force: true });
   }
 
-  #file({ periodStartMs, part }: StatementPlace): string {
-    return join(this.#path, `${String(periodStartMs)}-${String(part)}`);
+  #file(place: StatementPlace): string {
+    return join(this.#path, statementName(place));
   }
 }

@@ -2,6 +2,7 @@
  * Counts of the kernel, which begin anew whenever it is asked anew, to totals that only grow: of each allocation, of its share
  * with each peer, and of peers' allocations. Each read also tells what was added since the one before. Pure.
  */
+import { addTraffic } from "../../beacon/proof-record.js";
 import type { Traffic } from "../../beacon/record.js";
 import type { Carried } from "../../beacon/usage-record.js";
 import { type Counted, type Counter, counterId } from "./counters.js";
@@ -75,8 +76,8 @@ export class TrafficAccounts {
   }
 
   #add(allocation: string, more: Traffic): void {
-    const before = this.#totals.get(allocation) ?? { bytesIn: 0, bytesOut: 0, meteredMs: 0 };
+    const sum = addTraffic(this.#totals.get(allocation), more) ?? more;
     this.#totals.delete(allocation);
-    this.#totals.set(allocation, { bytesIn: before.bytesIn + more.bytesIn, bytesOut: before.bytesOut + more.bytesOut, meteredMs: before.meteredMs + more.meteredMs });
+    this.#totals.set(allocation, sum);
   }
 }

@@ -6,7 +6,7 @@ import type { KeyObject } from "node:crypto";
 import { openStatement, seal, type Signed } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { USAGE } from "../../beacon/usage-codec.js";
-import { comparePeers, compareRows, compareSeen, periodOf, type UsagePeer, type UsageRow, type UsageSeen, type UsageStatement } from "../../beacon/usage-record.js";
+import { comparePeers, compareRows, compareSeen, isClosed, periodOf, statementName, type UsagePeer, type UsageRow, type UsageSeen, type UsageStatement } from "../../beacon/usage-record.js";
 import type { Added } from "./accounts.js";
 
 export interface UsageSigning {
@@ -55,7 +55,7 @@ export class UsageLedger {
     const { last, periodMs } = deps;
     this.#last = last;
     // A statement of another period's length is left as it is.
-    if (last !== null && last.record.periodMs === periodMs && !isOver(last.record)) this.#open = opened(last.record);
+    if (last !== null && last.record.periodMs === periodMs && !isClosed(last.record)) this.#open = opened(last.record);
   }
 
   /** What was counted from `fromMs` to `toMs`, Unix milliseconds. Throws what `write` throws, with everything entered. */
@@ -82,17 +82,16 @@ export class UsageLedger {
   #enter({ of, meteredMs, bytesIn, bytesOut }: Added): void {
     const { periodMs } = this.deps;
     if ("far" in of) {
-      const { key, node, allocation } = of.far;
-      const one = this.#room("seen", `${key} ${allocation}`, { key, node, allocation, meteredMs: 0, bytesIn: 0, bytesOut: 0 }, node);
+      const one = this.#room("seen", seenId(of.far), { ...of.far, meteredMs: 0, bytesIn: 0, bytesOut: 0 }, of.far.node);
       one.meteredMs = Math.min(periodMs, one.meteredMs + meteredMs);
       [one.bytesIn, one.bytesOut] = [one.bytesIn + bytesIn, one.bytesOut + bytesOut];
       return;
     }
     const { id: allocation, job, namespace } = of.allocation;
     const price = this.deps.price();
-    const empty = { allocation, job, namespace, ...(price === undefined ? {} : { priceMicroUsdPerGb: price }), meteredMs: 0, bytesIn: 0, bytesOut: 0, peers: [] };
+    const empty: UsageRow & { peers: UsagePeer[] } = { allocation, job, namespace, ...(price === undefined ? {} : { priceMicroUsdPerGb: price }), meteredMs: 0, bytesIn: 0, bytesOut: 0, peers: [] };
     if (of.peer !== undefined && bytesIn + bytesOut === 0) return;
-    const row = this.#room("rows", `${allocation} ${String(price)}`, empty, job + namespace);
+    const row = this.#room("rows", rowId(empty), empty, job + namespace);
     if (of.peer === undefined) {
       row.meteredMs = Math.min(periodMs, row.meteredMs + meteredMs);
       [row.bytesIn, row.bytesOut] = [row.bytesIn + bytesIn, row.bytesOut + bytesOut];
@@ -139,7 +138,7 @@ export class UsageLedger {
     const { node, datacenter, epoch, identity } = signing;
     const statement: UsageStatement = {
       node, datacenter, epoch,
-      issuedAtMs: Math.max(at.untilMs, at.periodStartMs),
+      issuedAtMs: at.untilMs,
       periodStartMs: at.periodStartMs, periodMs: this.deps.periodMs, part: at.part, untilMs: at.untilMs,
       ...(at.previousHash === undefined ? {} : { previousHash: at.previousHash }),
       rows: [...at.rows.values()].map((row) => ({ ...row, peers: [...row.peers].sort(comparePeers) })).sort(compareRows),
@@ -148,12 +147,16 @@ export class UsageLedger {
     const checked = openStatement(USAGE, seal(USAGE, statement, identity), this.deps.keys);
     if (!checked.ok) throw new Error(`a usage statement that this node sealed does not open: ${checked.reason}: ${checked.detail}`);
     this.#last = checked.signed;
-    this.#unwritten.set(`${String(at.periodStartMs)} ${String(at.part)}`, checked.signed);
+    this.#unwritten.set(statementName(at), checked.signed);
   }
 }
 
-function isOver({ periodStartMs, periodMs, untilMs }: UsageStatement): boolean {
-  return untilMs >= periodStartMs + periodMs;
+function rowId({ allocation, priceMicroUsdPerGb }: Pick<UsageRow, "allocation" | "priceMicroUsdPerGb">): string {
+  return `${allocation} ${String(priceMicroUsdPerGb)}`;
+}
+
+function seenId({ key, allocation }: Pick<UsageSeen, "key" | "allocation">): string {
+  return `${key} ${allocation}`;
 }
 
 function opened({ periodStartMs, part, untilMs, previousHash, rows, seen }: UsageStatement): Open {
@@ -162,7 +165,7 @@ function opened({ periodStartMs, part, untilMs, previousHash, rows, seen }: Usag
     sizeBytes: names + ENTRY_BYTES * seen.length,
     periodStartMs, part, untilMs,
     ...(previousHash === undefined ? {} : { previousHash }),
-    rows: new Map(rows.map((row) => [`${row.allocation} ${String(row.priceMicroUsdPerGb)}`, { ...row, peers: row.peers.map((peer) => ({ ...peer })) }])),
-    seen: new Map(seen.map((one) => [`${one.key} ${one.allocation}`, { ...one }])),
+    rows: new Map(rows.map((row) => [rowId(row), { ...row, peers: row.peers.map((peer) => ({ ...peer })) }])),
+    seen: new Map(seen.map((one) => [seenId(one), { ...one }])),
   };
 }

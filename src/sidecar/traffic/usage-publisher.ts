@@ -3,9 +3,9 @@
  * ended as soon as the node's share of Raft writes allows. What stands there and is too old is taken away.
  */
 import { usagePrefix } from "../../beacon/documents.js";
-import { isClosed, statementName, usageDocument } from "../../beacon/usage-document.js";
+import { usageDocument } from "../../beacon/usage-document.js";
 import type { Signed } from "../../beacon/envelope.js";
-import type { UsageStatement } from "../../beacon/usage-record.js";
+import { isClosed, statementName, type UsageStatement } from "../../beacon/usage-record.js";
 import type { Clock } from "../clock.js";
 import type { ConsulApi } from "../consul-api.js";
 import type { HealthLog } from "../health-log.js";
@@ -21,7 +21,7 @@ export interface UsagePublisherDeps {
 }
 
 export class UsagePublisher {
-  readonly #statements = new Map<string, Signed<UsageStatement>>();
+  readonly #statements = new Map<string, { record: UsageStatement; document: string }>();
   /** By key, what is known to stand in KV; undefined before it was read. */
   #stands: Map<string, string> | undefined;
   #openWrittenAtMs = Number.NEGATIVE_INFINITY;
@@ -29,7 +29,7 @@ export class UsagePublisher {
   constructor(private readonly deps: UsagePublisherDeps) {}
 
   take(statement: Signed<UsageStatement>): void {
-    this.#statements.set(statementName(statement.record), statement);
+    this.#statements.set(statementName(statement.record), { record: statement.record, document: usageDocument(statement) });
   }
 
   /** Never rejects; what could not be written is written later. */
@@ -43,13 +43,13 @@ export class UsagePublisher {
       }
       const periods = [...new Set([...this.#statements.values()].map(({ record }) => record.periodStartMs))].sort((a, b) => a - b);
       const oldest = periods.at(-keep()) ?? periods[0] ?? 0;
-      for (const [name, statement] of this.#statements) {
-        if (statement.record.periodStartMs < oldest) this.#statements.delete(name);
-        else if (this.#isDue(statement) && this.#stands.get(name) !== usageDocument(statement)) {
+      for (const [name, { record, document }] of this.#statements) {
+        if (record.periodStartMs < oldest) this.#statements.delete(name);
+        else if (this.#isDue(record) && this.#stands.get(name) !== document) {
           if (!mayWrite()) return;
-          await consul.kvPut(prefix + name, usageDocument(statement), { signal });
-          this.#stands.set(name, usageDocument(statement));
-          if (!isClosed(statement.record)) this.#openWrittenAtMs = this.deps.clock.monoMs();
+          await consul.kvPut(prefix + name, document, { signal });
+          this.#stands.set(name, document);
+          if (!isClosed(record)) this.#openWrittenAtMs = this.deps.clock.monoMs();
         }
       }
       for (const name of this.#stands.keys()) {
@@ -64,8 +64,8 @@ export class UsagePublisher {
     }
   }
 
-  #isDue(statement: Signed<UsageStatement>): boolean {
-    return isClosed(statement.record) || (carriesAny(statement.record) && this.deps.clock.monoMs() - this.#openWrittenAtMs >= this.deps.everyMs());
+  #isDue(record: UsageStatement): boolean {
+    return isClosed(record) || (carriesAny(record) && this.deps.clock.monoMs() - this.#openWrittenAtMs >= this.deps.everyMs());
   }
 }
 
