@@ -66,6 +66,8 @@ export interface SchedulableNode extends NomadNode {
   eligible: boolean;
   /** When its status became what it is, by the servers' clock, to the second. */
   statusChangedAtMs: number;
+  /** What a read that waits for the next change takes. */
+  index: string;
 }
 
 /** Of those that the client ends by itself when it has lost the servers (`stop_on_client_after`); absent where there are none. */
@@ -92,12 +94,15 @@ export interface LogRequest {
   lastBytes?: number;
 }
 
+/** With `index` a read waits up to `waitMs` for something newer. */
+export type BlockingCallOptions = NomadCallOptions & { index?: string; waitMs?: number };
+
 /** Every call rejects with NomadError, and with nothing else. */
 export interface NomadJobs {
   /** The nodes that are ready, eligible, and not draining: ID only, as Nomad's list knows no attributes. */
   eligibleNodeIds(options?: NomadCallOptions): Promise<string[]>;
   /** Whole, by the servers' present word. */
-  node(nodeId: string, options?: NomadCallOptions): Promise<SchedulableNode>;
+  node(nodeId: string, options?: BlockingCallOptions): Promise<SchedulableNode>;
   /** Of the allocations that the client was given, as far as the token may see them. */
   stopsOnClient(nodeId: string, options?: NomadCallOptions): Promise<StopsOnClient>;
   /** Null where Nomad does not know it. */
@@ -115,8 +120,8 @@ export interface NomadJobs {
   register(job: JobDocument, expectedIndex: number, options?: NomadCallOptions): Promise<number>;
   /** `purge` forgets the job at once. Rejects with `not-found`. */
   stop(jobId: string, options?: NomadCallOptions & { purge?: boolean }): Promise<void>;
-  /** Newest first. With `index` it waits up to `waitMs` for something newer. */
-  jobAllocations(jobId: string, options?: NomadCallOptions & { index?: string; waitMs?: number }): Promise<{ index: string; allocations: JobAllocation[] }>;
+  /** Newest first. */
+  jobAllocations(jobId: string, options?: BlockingCallOptions): Promise<{ index: string; allocations: JobAllocation[] }>;
   /** Of all jobs whose ID begins so, newest first; without the states of their tasks. */
   allocationsOf(jobPrefix: string, options?: NomadCallOptions): Promise<JobAllocation[]>;
   /** By the first eight characters of their ID. */

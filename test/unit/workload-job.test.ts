@@ -78,7 +78,7 @@ test("a moved job differs in its node, its meta, and where nobody has to wait fo
 });
 
 test("what the tasks get to end is the template's: the longest kill timeout with its delays, Nomad's 5 s where it has none", () => {
-  for (const template of loadTemplates(PACKAGED).values()) expect(killMsOf(template)).toBe(5_000);
+  for (const template of loadTemplates(PACKAGED).values()) expect(killMsOf(template)).toBe(2_000);
   expect(killMsOf({ TaskGroups: [{ ShutdownDelay: 1e9, Tasks: [{ KillTimeout: 20e9 }, { ShutdownDelay: 17e9 }] }] })).toBe(23_000);
   const { killMs: _, ...before } = META.placed as Placed; // as it was written before
   expect(readMeta(new Map(Object.entries({ ...metaOf(META), ibrl_placed: JSON.stringify(before) })))?.placed).toEqual({ ...before, killMs: 5_000 });

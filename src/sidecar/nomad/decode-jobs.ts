@@ -11,9 +11,9 @@ export function decodeEligible(value: unknown): string[] {
 }
 
 /** `GET /v1/node/ID`. */
-export function decodeSchedulable(value: unknown): SchedulableNode {
+export function decodeSchedulable(value: unknown, next: string | undefined): SchedulableNode {
   const node = object(value, "node");
-  return { ...decodeNode(node), eligible: isSchedulable(node), statusChangedAtMs: index(node["StatusUpdatedAt"], "StatusUpdatedAt") * 1_000 };
+  return { ...decodeNode(node), eligible: isSchedulable(node), statusChangedAtMs: index(node["StatusUpdatedAt"], "StatusUpdatedAt") * 1_000, index: decodeIndexed(next) };
 }
 
 /** `GET /v1/node/ID/allocations`. */

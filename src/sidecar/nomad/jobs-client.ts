@@ -1,6 +1,6 @@
 /** NomadJobs over HTTP. Specification: Nomad's HTTP API, seen on 1.10.5. */
 import { NomadError, type NomadCallOptions } from "../nomad-api.js";
-import type { JobDocument, NomadJobs } from "../nomad-jobs.js";
+import type { BlockingCallOptions, JobDocument, NomadJobs } from "../nomad-jobs.js";
 import { DEFAULT_NOMAD_LIMITS, type NomadCall, NomadCalls, type NomadLimits } from "./calls.js";
 import { decodeDocument, decodeEligible, decodeIndexed, decodeJobAllocations, decodeJobs, decodePlan, decodePorts, decodeRegistered, decodeSchedulable, decodeStopsOnClient } from "./decode-jobs.js";
 import type { NomadSettings } from "./settings.js";
@@ -28,8 +28,8 @@ class JobsClient implements NomadJobs {
     return this.calls.get({ operation: "nodes", rules: "node:read", path: "/v1/nodes" }, decodeEligible, options);
   }
 
-  node(nodeId: string, options: NomadCallOptions = {}) {
-    return this.calls.get({ operation: "node", rules: "node:read", path: `/v1/node/${encodeURIComponent(nodeId)}` }, decodeSchedulable, options);
+  node(nodeId: string, options: BlockingCallOptions = {}) {
+    return this.#blocking({ operation: "node", rules: "node:read", path: `/v1/node/${encodeURIComponent(nodeId)}` }, decodeSchedulable, options);
   }
 
   stopsOnClient(nodeId: string, options: NomadCallOptions = {}) {
@@ -68,12 +68,9 @@ class JobsClient implements NomadJobs {
     await this.calls.get({ operation: "stop", rules: SUBMIT, method: "DELETE", path: of(jobId), query }, () => undefined, options);
   }
 
-  jobAllocations(jobId: string, options: NomadCallOptions & { index?: string; waitMs?: number } = {}) {
-    const { index, waitMs = 0 } = options;
-    const query: Record<string, string> = index === undefined ? {} : { index, wait: `${String(waitMs)}ms` };
-    const timeoutMs = (options.timeoutMs ?? this.limits.timeoutMs) + (index === undefined ? 0 : waitMs * WAIT_SPREAD);
-    const call: NomadCall = { operation: "job allocations", rules: READ, path: `${of(jobId)}/allocations`, query };
-    return this.calls.get(call, (value, next) => ({ index: decodeIndexed(next), allocations: decodeJobAllocations(value) }), { ...options, timeoutMs });
+  jobAllocations(jobId: string, options: BlockingCallOptions = {}) {
+    const call: NomadCall = { operation: "job allocations", rules: READ, path: `${of(jobId)}/allocations` };
+    return this.#blocking(call, (value, next) => ({ index: decodeIndexed(next), allocations: decodeJobAllocations(value) }), options);
   }
 
   allocationsOf(jobPrefix: string, options: NomadCallOptions = {}) {
@@ -98,6 +95,13 @@ class JobsClient implements NomadJobs {
     const call: NomadCall = { operation: "logs", rules: "namespace:read-logs", path: `/v1/client/fs/logs/${encodeURIComponent(allocationId)}`, query };
     // Nomad begins its answer with the first bytes of the log, and a quiet workload has none for hours.
     return this.calls.stream(call, follow ? { ...options, timeoutMs: NEVER_MS } : options);
+  }
+
+  #blocking<T>(call: NomadCall, decode: (value: unknown, next: string | undefined) => T, options: BlockingCallOptions): Promise<T> {
+    const { index, waitMs = 0 } = options;
+    if (index === undefined) return this.calls.get(call, decode, options);
+    const timeoutMs = (options.timeoutMs ?? this.limits.timeoutMs) + waitMs * WAIT_SPREAD;
+    return this.calls.get({ ...call, query: { index, wait: `${String(waitMs)}ms` } }, decode, { ...options, timeoutMs });
   }
 }
 

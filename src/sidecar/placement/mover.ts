@@ -24,7 +24,7 @@ import { readReference } from "./reference.js";
 import { registerFrom } from "./registering.js";
 import type { PolicyGain } from "./policy-gains.js";
 import type { PolicyWatch } from "./policy-watch.js";
-import { Silences } from "./silence.js";
+import { type Silence, Silences } from "./silence.js";
 import { isUnderWay, type NodeLife, type Verdict, verdictOf } from "./trouble.js";
 
 export interface MoverDeps {
@@ -52,6 +52,9 @@ const MAX_CANDIDATES = 10;
 /** Between two searches for a node where the last one found none. */
 const SEARCH: BackoffLimits = { initialMs: 2_000, maxMs: 30_000 };
 
+/** By Nomad node ID. */
+type SilenceOf = (nodeId: string) => Promise<Silence | undefined>;
+
 interface Trouble {
   job: NomadJob;
   meta: JobMeta & { placed: Placed };
@@ -75,7 +78,7 @@ export class Mover {
 
   /** Ends when the signal aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { lock, clock, health, observer } = this.deps;
+    const { lock, health, observer } = this.deps;
     while (!signal.aborted) {
       let nextMs = LOOK_MS;
       try {
@@ -87,7 +90,7 @@ export class Mover {
       } catch (error) {
         if (!signal.aborted) health.down(error);
       }
-      await clock.sleep(nextMs, signal);
+      await this.#silences.change(nextMs, signal);
     }
     this.deps.policies.forget();
     await lock.leave(AbortSignal.timeout(2_000)).catch(() => {}); // else its session ends by itself
@@ -103,8 +106,9 @@ export class Mover {
     const placed = jobs.flatMap(({ id, meta, stopped }) => (stopped ? [] : [{ id, meta: readMeta(meta) }]));
     const isNewWord = await policies.look(placed.flatMap(({ meta }) => (meta?.placed === undefined ? [] : [meta.policy])), budget.signal);
     const found: Trouble[] = [];
+    const silenceOf = once((nodeId) => this.#silences.of(nodeId, budget));
     for (const job of jobs) {
-      const trouble = await this.#judge(job, byJob.get(job.id) ?? [], lives, budget);
+      const trouble = await this.#judge(job, byJob.get(job.id) ?? [], lives, silenceOf);
       if (trouble !== undefined) found.push(trouble);
     }
     const nowMs = clock.nowMs();
@@ -126,14 +130,14 @@ export class Mover {
     return Math.min(Infinity, ...found.map(({ verdict }) => (verdict.state === "wait" ? (verdict.forMs ?? Infinity) : Infinity)));
   }
 
-  async #judge(job: NomadJob, all: readonly JobAllocation[], lives: (node: string) => NodeLife, budget: Budget): Promise<Trouble | undefined> {
+  async #judge(job: NomadJob, all: readonly JobAllocation[], lives: (node: string) => NodeLife, silenceOf: SilenceOf): Promise<Trouble | undefined> {
     const meta = readMeta(job.meta);
     if (job.stopped || meta?.placed === undefined) return undefined;
     const { placed, source } = meta;
     const allocations = newestVersion(all);
     const consul = lives(placed.node);
     const nodeId = allocations[0]?.nodeId;
-    const silence = consul === "alive" || nodeId === undefined ? undefined : await this.#silences.of(nodeId, budget);
+    const silence = consul === "alive" || nodeId === undefined ? undefined : await silenceOf(nodeId);
     const { policies, clock } = this.deps;
     const standing = policies.of(meta.policy);
     const breaksPolicy = standing?.breaks.of(placed.node) !== undefined;
@@ -154,7 +158,7 @@ export class Mover {
     const standing = await nomad.document(jobId, budget);
     if (standing === null) return true;
     const { allocations } = await nomad.jobAllocations(jobId, budget);
-    const trouble = await this.#judge(standing.job, allocations.filter(({ jobVersion }) => jobVersion === standing.version), lives, budget);
+    const trouble = await this.#judge(standing.job, allocations.filter(({ jobVersion }) => jobVersion === standing.version), lives, (nodeId) => this.#silences.of(nodeId, budget));
     if (trouble?.verdict.state !== "move") return true;
     const { meta: { placed, source, policy }, verdict } = trouble;
     const tried = [...(verdict.movesBefore === 0 ? [] : placed.tried), placed.node];
@@ -253,6 +257,16 @@ export class Mover {
     const endMs = this.deps.clock.monoMs() + BUDGET_MS;
     return { signal: AbortSignal.any([signal, AbortSignal.timeout(BUDGET_MS)]), leftMs: () => Math.max(0, endMs - this.deps.clock.monoMs()) };
   }
+}
+
+/** For one look: a node with many workloads is asked for once. */
+function once(ask: SilenceOf): SilenceOf {
+  const asked = new Map<string, Promise<Silence | undefined>>();
+  return (nodeId) => {
+    const answer = asked.get(nodeId) ?? ask(nodeId);
+    asked.set(nodeId, answer);
+    return answer;
+  };
 }
 
 function newestVersion(allocations: readonly JobAllocation[]): JobAllocation[] {

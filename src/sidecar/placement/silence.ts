@@ -25,20 +25,28 @@ export interface SilencesDeps {
 /** `disconnected` is `down` on a node with work of somebody's that may come back (`lost_after`). */
 const UNHEARD: ReadonlySet<string> = new Set(["down", "disconnected"]);
 
+/** Waited for at once: with more of them Nomad's word on the rest is seen at the next look. */
+const MAX_AWAITED = 16;
+
 export class Silences {
   /** By Nomad node ID: when, on the monotonic clock, it was first seen in this status, and how long the clock had run then. */
   readonly #unheard = new Map<string, { changedAtMs: number; sinceMs: number; beforeMs: number; shortestStopMs: number | undefined }>();
+
+  /** By Nomad node ID: those that Nomad still hears, at which index it said so. */
+  readonly #heard = new Map<string, string>();
 
   constructor(private readonly deps: SilencesDeps) {}
 
   /** Undefined: Nomad hears it. Rejects with NomadError. */
   async of(nodeId: string, budget: Budget): Promise<Silence | undefined> {
     const { nomad, clock, nomadDownAfterMs } = this.deps;
-    const { status, statusChangedAtMs } = await nomad.node(nodeId, budget);
+    const { status, statusChangedAtMs, index } = await nomad.node(nodeId, budget);
     if (!UNHEARD.has(status)) {
       this.#unheard.delete(nodeId);
+      this.#heard.set(nodeId, index);
       return undefined;
     }
+    this.#heard.delete(nodeId);
     let known = this.#unheard.get(nodeId);
     // Another change of status than the one that is known: it may have been heard in between.
     if (known?.changedAtMs !== statusChangedAtMs) {
@@ -48,6 +56,18 @@ export class Silences {
       this.#unheard.set(nodeId, known);
     }
     return { forMs: known.beforeMs + clock.monoMs() - known.sinceMs, shortestStopMs: known.shortestStopMs };
+  }
+
+  /** Ends when Nomad has another word on a node that was asked for since the last call and was heard, or after `ms`. Never rejects. */
+  async change(ms: number, signal: AbortSignal): Promise<void> {
+    const { nomad, clock } = this.deps;
+    const over = new AbortController();
+    const until = AbortSignal.any([signal, over.signal]);
+    const awaited = [...this.#heard].slice(0, MAX_AWAITED);
+    this.#heard.clear();
+    const changes = awaited.map(([nodeId, index]) => nomad.node(nodeId, { signal: until, index, waitMs: Math.ceil(ms) }).then(() => {}, () => clock.sleep(ms, until)));
+    await Promise.race([clock.sleep(ms, until), ...changes]);
+    over.abort();
   }
 
   /** Of a node with more allocations than are read the worst is believed. */
@@ -62,5 +82,6 @@ export class Silences {
 
   forget(): void {
     this.#unheard.clear();
+    this.#heard.clear();
   }
 }
