@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ConsulAgent } from "./consul-agent.js";
 import type { ConsulRules, ConsulSecurity } from "./consul-security.js";
+import type { HttpsAccess } from "./https-access.js";
 import type { NodeHost } from "./managed-service.js";
 import { NomadAgent } from "./nomad-agent.js";
 import type { NodeEndpoints, NodePorts } from "./ports.js";
@@ -35,6 +36,8 @@ export interface NodeSettings {
   /** Merged a level deep over the agent's configuration. */
   consulConfig?: (index: number) => Readonly<Record<string, unknown>>;
   nomadConfig?: (index: number) => Readonly<Record<string, unknown>>;
+  /** Where that has Nomad's HTTP take TLS. */
+  nomadAccess?: HttpsAccess;
   /** Further flags and variables of `hypercore sidecar`. */
   sidecarArgs?: (index: number) => readonly string[];
   sidecarEnv?: (index: number) => Readonly<Record<string, string>>;
@@ -127,6 +130,7 @@ async function assembleNode(settings: NodeSettings, context: NodeContext, index:
           consul: { address: consul.httpAddr, ...security?.nomadConsul },
           ...(chroot && { chroot }),
           extraConfig: settings.nomadConfig?.(index) ?? {},
+          ...(settings.nomadAccess && { access: settings.nomadAccess }),
         });
   const sidecarEnv = security === undefined ? {} : { CONSUL_HTTP_ADDR: consul.httpUrl, ...security.sidecarEnv };
   const program = settings.sidecarProgram?.(index);

@@ -4,6 +4,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { HttpsAccess } from "./https-access.js";
 import { ManagedService, type NodeHost } from "./managed-service.js";
 import { cgroupParent } from "./nomad-leftovers.js";
 import type { NodePorts } from "./ports.js";
@@ -28,6 +29,8 @@ export interface NomadAgentSpec {
   chroot?: Readonly<Record<string, string>>;
   /** A second configuration file, in Nomad's JSON, which Nomad merges over the generated one. */
   extraConfig?: Readonly<Record<string, unknown>>;
+  /** Where that has its HTTP take TLS. */
+  access?: HttpsAccess;
 }
 
 export class NomadAgent extends ManagedService {
@@ -42,6 +45,7 @@ export class NomadAgent extends ManagedService {
       folder: spec.folder,
       host: spec.host,
       command: () => [spec.binary, "agent", ...files],
+      ...(spec.access && { access: spec.access }),
     });
     this.nodeName = spec.nodeName;
     this.httpAddr = `${spec.address}:${spec.ports.nomadHttp}`;

@@ -1,6 +1,6 @@
 /**
  * nomad/sidecar.nomad.hcl as an operator runs it: the packed package on two Nomad clients, Consul with ACLs and mutual TLS,
- * Nomad with ACLs; each host's own token and key in host volumes; updated in place from the version before, removed. And what is
+ * Nomad with ACLs and mutual TLS; each host's own token and key in host volumes; updated in place from the version before, removed. And what is
  * beside it, as far as it can be tried without Docker and without systemd as the first process.
  */
 import { execFile, execFileSync } from "node:child_process";
@@ -10,12 +10,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { BEACON, open } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
+import { findBinary } from "../../src/dev/binaries.js";
 import type { ConsulAgent } from "../../src/dev/consul-agent.js";
 import { execChroot } from "../../src/dev/exec-chroot.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { builtProject, plainEnvironment } from "../harness/built-cli.js";
-import { eventually, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
+import { eventually, quiet, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { earlierVersion, whyNoEarlierVersion } from "../harness/earlier-version.js";
+import { nomadTls, type NomadTls } from "../harness/nomad-tls.js";
 import { instances, type ListedState } from "../harness/observe.js";
 
 const JOB = "hypercore-ibrl";
@@ -32,12 +34,13 @@ const hasEarlier = whyNoEarlierVersion() === null;
 let scratch: string;
 let cluster: LocalCluster;
 let nomadToken = "";
+let tls: NomadTls;
 
 type Output = { stdout: string; stderr: string };
 const run = (program: string, args: string[], cwd: string, env: Record<string, string> = {}): Promise<Output> =>
   promisify(execFile)(program, args, { cwd, env: plainEnvironment({ npm_config_loglevel: "error", npm_config_update_notifier: "false", ...env }), maxBuffer: 1 << 24 });
 const nomad = (...args: string[]): Promise<Output> =>
-  run(cluster.nomadBinary?.path ?? "nomad", args, project, { NOMAD_ADDR: cluster.environment()["NOMAD_ADDR"] ?? "", NOMAD_TOKEN: nomadToken });
+  run(cluster.nomadBinary?.path ?? "nomad", args, project, { NOMAD_ADDR: cluster.nodes[0]?.nomad?.httpUrl ?? "", ...tls.env, NOMAD_TOKEN: nomadToken });
 const volume = (kind: string, index: number): string => join(scratch, `${kind}-${String(index)}`);
 const userId = (): number => Number(execFileSync("id", ["-u", USER], { encoding: "utf8" }));
 const consul = (): ConsulAgent => (cluster.nodes[0] as LocalNode).consul;
@@ -136,15 +139,19 @@ withExec("the system job", () => {
       for (const kind of ["state", "config"]) mkdirSync(volume(kind, index), { mode: 0o700 });
       chownSync(volume("state", index), userId(), userId());
     }
+    mkdirSync(join(scratch, "nomad-tls"));
+    tls = await nomadTls((await findBinary("nomad", { env: process.env, progress: quiet })).path, join(scratch, "nomad-tls"), ["127.0.0.1", "127.0.0.2"]);
     cluster = await startTestCluster({
       nodes: 2,
       nomad: true,
+      nomadAccess: tls.access,
       sidecars: false,
       // The task's socket stands below it, and a socket's path has at most 107 bytes.
       folderPrefix: "ibrl",
       secured: SHIPPED_RULES,
       nomadConfig: (index) => ({
         acl: { enabled: true },
+        tls: tls.config,
         // Nomad's own list, and what counting takes.
         plugin: [{ exec: [{ config: [{ allow_caps: ["audit_write", "chown", "dac_override", "fowner", "fsetid", "kill", "mknod", "net_bind_service", "setfcap", "setgid", "setpcap", "setuid", "sys_chroot", "net_admin"] }] }] }],
         client: {

@@ -16,6 +16,7 @@ import { createNomadMetadata } from "../../src/sidecar/nomad/metadata-client.js"
 import { createNomadJobs } from "../../src/sidecar/nomad/jobs-client.js";
 import { nomadSettingsFrom } from "../../src/sidecar/nomad/settings.js";
 import { metaOf } from "../../src/sidecar/node-metadata.js";
+import { nomadTls } from "../harness/nomad-tls.js";
 import { NomadError } from "../../src/sidecar/nomad-api.js";
 import { type LocalNomad, readLocalNomad } from "../../src/sidecar/readings/local-nomad.js";
 import { workloadsOf } from "../../src/sidecar/readings/workloads.js";
@@ -51,18 +52,9 @@ beforeAll(async () => {
   run = RunFolder.create("hypercore-nomad-secured");
   const { address, ports: own } = ports.endpoints[0] as NodeEndpoints;
   const folder = join(run.path, "node-1");
-  const pem = (name: string): string => join(folder, name);
   await mkdir(folder);
-  for (const args of [["ca", "create"], ["cert", "create", "-server"], ["cert", "create", "-cli"]]) {
-    await promisify(execFile)(binary, ["tls", ...args], { cwd: folder });
-  }
-  tls = {
-    NOMAD_ADDR: `https://${address}:${String(own.nomadHttp)}`,
-    NOMAD_CACERT: pem("nomad-agent-ca.pem"),
-    NOMAD_CLIENT_CERT: pem("global-cli-nomad.pem"),
-    NOMAD_CLIENT_KEY: pem("global-cli-nomad-key.pem"),
-    NOMAD_TLS_SERVER_NAME: "server.global.nomad",
-  };
+  const { config, env } = await nomadTls(binary, folder, [address]);
+  tls = { NOMAD_ADDR: `https://${address}:${String(own.nomadHttp)}`, ...env };
   agent = new NomadAgent({
     nodeName: "node-1",
     address,
@@ -76,16 +68,7 @@ beforeAll(async () => {
     binary,
     folder,
     host: { run, env: withoutClusterVariables(process.env) },
-    extraConfig: {
-      acl: { enabled: true },
-      tls: {
-        http: true,
-        verify_https_client: true,
-        ca_file: tls["NOMAD_CACERT"],
-        cert_file: pem("global-server-nomad.pem"),
-        key_file: pem("global-server-nomad-key.pem"),
-      },
-    },
+    extraConfig: { acl: { enabled: true }, tls: config },
   });
   await agent.start();
   managementToken = await waitFor("ACLs", async () => secretOf(await nomad({}, "acl", "bootstrap", "-json")), { timeoutMs: SEEN_MS });
