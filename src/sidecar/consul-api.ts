@@ -107,6 +107,9 @@ export interface KvEntry {
   modifyIndex: string;
 }
 
+/** One of a transaction. Deleting a key that is not there is no error. */
+export type KvOperation = { set: string; value: string | Uint8Array } | { delete: string };
+
 export interface UserEvent {
   id: string;
   name: string;
@@ -147,6 +150,11 @@ export interface ConsulApi {
   /** True when written; false when `cas` lost. `cas: "0"` creates only. */
   kvPut(key: string, value: string | Uint8Array, options?: CallOptions & { cas?: string }): Promise<boolean>;
   kvDelete(key: string, options?: CallOptions): Promise<void>;
+  /**
+   * All of the operations, or none: one Raft write, which no read sees a part of. Consul takes 128 operations (64 before 1.14)
+   * and a request of 512 KiB; `rejected` where there are more (kv-transactions.ts cuts what may be cut).
+   */
+  kvTxn(operations: readonly KvOperation[], options?: CallOptions): Promise<void>;
 
   fireEvent(name: string, payload: Uint8Array, options?: CallOptions): Promise<void>;
   /**

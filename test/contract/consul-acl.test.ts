@@ -48,12 +48,13 @@ describe("ACL tokens on a real agent", () => {
     ["registering", (api) => api.registerService(service), 'service:write on "ibrl-beacon"'],
     ["writing a key", (api) => api.kvPut("ibrl/v1/x", "y"), 'key:write on "ibrl/v1/x"'],
     ["deleting a key", (api) => api.kvDelete("ibrl/v1/x"), 'key:write on "ibrl/v1/x"'],
+    ["a transaction", (api) => api.kvTxn([{ set: "ibrl/v1/x", value: "y" }, { delete: "ibrl/v1/z" }]), 'key:write on "ibrl/v1/x"'],
     ["reading a key", (api) => api.kvGet("ibrl/v1/x"), 'key:read on "ibrl/v1/x"'],
     ["firing an event", (api) => api.fireEvent("ibrl", new Uint8Array(1)), 'event:write on "ibrl"'],
   ];
 
-  it.each(refusals)("names the permission that is missing for %s", async (_what, call, permission) => {
-    const named = { code: "permission", transient: false, fields: expect.objectContaining({ status: 403, permission: expect.stringMatching(permission) }) };
+  it.each(refusals)("names the permission that is missing for %s", async (what, call, permission) => {
+    const named = { code: "permission", transient: false, fields: expect.objectContaining({ status: what === "a transaction" ? 409 : 403, permission: expect.stringMatching(permission) }) };
     await expect(call(connectWith(await tokenWith('key_prefix "other/" { policy = "read" }')))).rejects.toMatchObject(named);
   });
 

@@ -1,5 +1,6 @@
 import type { ConsulConnection } from "../../src/sidecar/consul/connect.js";
 import { consulApiContract } from "./consul-api.contract.js";
+import { kvTransactionsContract } from "./kv-transactions.contract.js";
 import { type OneAgent, START_WITHIN_MS, startOneAgent } from "./one-agent.js";
 
 describe("the adapter on a real agent", () => {
@@ -13,6 +14,7 @@ describe("the adapter on a real agent", () => {
   afterAll(() => one?.stop(), 60_000);
 
   consulApiContract(() => api);
+  kvTransactionsContract(() => api);
 
   it("gives up a blocking read after its wait, by itself", async () => {
     const { index } = await api.kvGet("quiet");

@@ -21,7 +21,8 @@ export function excerpt(text: string): string {
   return line.length > EXCERPT_LENGTH ? `${line.slice(0, EXCERPT_LENGTH)}…` : line;
 }
 
-export function statusError(call: CallContext, status: number, text: string): ConsulError {
+export function statusError(call: CallContext, status: number, body: string): ConsulError {
+  const text = status === 409 ? (firstTxnError(body) ?? body) : body;
   const code = codeOf(status, text);
   const said = excerpt(text) || "no reason given";
   const fields = { status, address: call.address };
@@ -44,7 +45,7 @@ const UNKNOWN = /unknown (service|check)|does not have associated TTL/i;
 
 function codeOf(status: number, text: string): ConsulErrorCode {
   if (status === 429) return "rate-limited";
-  if (status === 403) return "permission";
+  if (status === 403 || (status === 409 && /Permission denied/.test(text))) return "permission";
   // A 404 of Consul says what it does not know; any other is from something in its place.
   if (status === 404) return UNKNOWN.test(text) ? "not-found" : "protocol";
   if (status >= 500) {
@@ -64,6 +65,15 @@ function permissionNamed(text: string): string | undefined {
   const match = /lacks permission '([a-z_-]+:[a-z]+)'(?: on ("(?:[^"\\]|\\.)*"|[^\s.]+))?/.exec(text);
   if (match === null) return undefined;
   return match[2] === undefined ? match[1] : `${match[1]} on ${excerpt(match[2])}`;
+}
+
+/**
+ * Of a transaction that was not applied, what was wrong with the first of its operations that failed. Searched for instead of
+ * parsed: of an error answer no more than its beginning is kept.
+ */
+function firstTxnError(body: string): string | undefined {
+  const what = /"What":\s*("(?:[^"\\]|\\.)*")/.exec(body)?.[1];
+  return what === undefined ? undefined : String(JSON.parse(what));
 }
 
 /** A failure below HTTP, or of what we asked (a character that no header may carry). */

@@ -1,11 +1,11 @@
 /** The key/value store. Indexes of entries are decimal text, exact above 2^53 too. */
-import type { BlockingOptions, ConsulApi, KvEntry } from "../consul-api.js";
+import type { BlockingOptions, ConsulApi, KvEntry, KvOperation } from "../consul-api.js";
 import { pathOf } from "./path.js";
 import { datacenterQuery, read, readSpec } from "./reads.js";
 import { base64, base64SizeBytes, fields, json, list, name, protocolError } from "./shape.js";
 import { type Answer, type CallSpec, LIST_ANSWER_BYTES, SMALL_ANSWER_BYTES, type Transport } from "./transport.js";
 
-type KvCalls = Pick<ConsulApi, "kvGet" | "kvList" | "kvPut" | "kvDelete">;
+type KvCalls = Pick<ConsulApi, "kvGet" | "kvList" | "kvPut" | "kvDelete" | "kvTxn">;
 
 export function kvCalls(transport: Transport, onSkipped: (operation: string, count: number) => void): KvCalls {
   const write = (operation: string, method: "PUT" | "DELETE", key: string): CallSpec => {
@@ -57,7 +57,20 @@ export function kvCalls(transport: Transport, onSkipped: (operation: string, cou
       const done = json(operation, await transport.call(write(operation, "DELETE", key), options));
       if (done !== true) throw protocolError(operation, "not true");
     },
+    async kvTxn(operations, options) {
+      const operation = "kv.txn";
+      if (operations.length === 0) return; // Consul takes none for a read
+      const spec = { operation, method: "PUT", path: "/txn", query: datacenterQuery(transport.datacenter), needs: "key:write", maxBytes: SMALL_ANSWER_BYTES } as const;
+      const answer = await transport.call({ ...spec, body: { json: operations.map(txnOperation) } }, options);
+      // What failed comes as 409, which errors.ts reads.
+      if (fields(json(operation, answer))?.["Errors"] !== null) throw protocolError(operation, "errors in an answer of success");
+    },
   };
+}
+
+function txnOperation(operation: KvOperation): unknown {
+  if ("delete" in operation) return { KV: { Verb: "delete", Key: operation.delete } };
+  return { KV: { Verb: "set", Key: operation.set, Value: Buffer.from(operation.value).toString("base64") } };
 }
 
 /**
