@@ -12,6 +12,12 @@ const pins = "build/src/beacon/pins.js";
 const rotation = "build/src/beacon/rotation.js";
 const chain = "build/src/beacon/rotation-chain.js";
 const codec = "build/src/beacon/codec.js";
+const batches = "build/src/beacon/workload-batches.js";
+const workloads = "build/src/beacon/workload-codec.js";
+const states = "build/src/beacon/state-codec.js";
+const stateReader = "build/src/sidecar/state-reader.js";
+const stateWriter = "build/src/sidecar/state-writer.js";
+const transactions = "build/src/sidecar/kv-transactions.js";
 
 /** [file, what the code says, what the mutant says] */
 const MUTANTS = [
@@ -68,9 +74,33 @@ const MUTANTS = [
   [chain, "|| forkAt(step.oldKey, rotations) !== undefined", ""],
   [chain, "step.oldKey === key ||", ""],
   [pins, "namesake !== undefined && namesake.publicKey !== publicKeyHex", "false"],
+  [batches, "came.length === 0 ?", "true ?"],
+  [batches, "if (came.length !== batches.hashes.length)", "if (false)"],
+  [batches, "if (each.length > MAX_BATCH_BYTES)", "if (false)"],
+  [batches, "if (batchHash(each) !== batches.hashes[i])", "if (false)"],
+  [batches, "return edited === undefined ?", "return true ?"],
+  [batches, "if (v === 1 && typeof bytes === \"string\")", "if (typeof bytes === \"string\")"],
+  [workloads, "if (workloads.length !== expected)", "if (false)"],
+  [workloads, "id <= (workloads[i - 1]?.id ?? \"\")", "false"],
+  [workloads, "id <= (workloads[i - 1]?.id ?? \"\")", "id < (workloads[i - 1]?.id ?? \"\")"],
+  [states, "if (count <= BATCH_SIZE)", "if (false)"],
+  [states, "if (named.length !== Math.ceil(count / BATCH_SIZE))", "if (false)"],
+  [states, "if (named.some((hash) => hash.length !== HASH_BYTES))", "if (false)"],
+  [states, "if (new Set(hashes).size !== hashes.length)", "if (false)"],
+  [states, "if (batches !== undefined && count !== undefined)", "if (false)"],
+  [stateReader, "[...before.batches].every(([key, batch]) => areSame(batch, at(key)))", "true"],
+  [stateReader, "if (!verdict.ok && !isSame)", "if (!verdict.ok)"],
+  [stateWriter, "there.get(key) !== value", "!there.has(key)"],
+  [stateWriter, "there.get(key) !== value", "true"],
+  [stateWriter, "!documents.has(key)", "false"],
+  [stateWriter, "this.#bare = undefined;\n        await", "await"],
+  [stateWriter, "this.#bare === node ? new Map()", "false ? new Map()"],
+  [transactions, "current.length === MAX_OPERATIONS", "false"],
+  [transactions, "sizeBytes + bytes > MAX_REQUEST_BYTES", "false"],
+  [transactions, "4 * Math.ceil(valueBytes / 3)", "valueBytes"],
 ];
 
-const TESTS = ["envelope", "codec", "keys", "ed25519-table", "registry", "rotation", "intake"].map((name) => `build/test/unit/${name}.test.js`);
+const TESTS = ["envelope", "codec", "keys", "ed25519-table", "registry", "rotation", "intake", "workload-batches", "state-writer", "kv-store"].map((name) => `build/test/unit/${name}.test.js`);
 const jest = () =>
   spawnSync(
     process.execPath,

@@ -5,7 +5,7 @@
  * yet. What a later version adds to a record stands in the sealed bytes alone, where older readers skip it.
  */
 import type { Verified } from "./envelope.js";
-import type { Beacon, NodeState } from "./record.js";
+import type { Beacon, NodeState, Workload } from "./record.js";
 import type { KeyRotation } from "./rotation.js";
 
 export const SERVICE_NAME = "ibrl-beacon";
@@ -32,6 +32,12 @@ export function placementPrefix(datacenter: string): string {
 
 export function stateKey(node: string): string {
   return `${NODES_PREFIX}${node}${STATE_SUFFIX}`;
+}
+export function batchesPrefix(node: string): string {
+  return `${NODES_PREFIX}${node}/workloads/`;
+}
+export function batchKey(node: string, hash: string): string {
+  return `${batchesPrefix(node)}${hash.slice(0, 16)}`;
 }
 /** The root over the newest proofs of what runs on a node. */
 export function proofRootKey(node: string): string {
@@ -152,8 +158,13 @@ function readableState({ record, beaconId }: Verified<NodeState>) {
     sequence: record.sequence,
     issuedAt: new Date(record.issuedAtMs).toISOString(),
     validitySeconds: record.validityMs / 1_000,
-    workloads: record.workloads?.map(({ proof: _proof, endpoints: _endpoints, ...workload }) => workload) ?? null,
+    // Who does not know batches reads of a state with some that its workloads are unknown, and expects the same here.
+    workloads: record.batches === undefined ? (record.workloads?.map(readableWorkload) ?? null) : null,
     ...(record.policy === undefined ? {} : { policy: record.policy }),
     links: (record.links ?? []).map(({ peer, sent, received, rtt }) => ({ peer, sent, received, rttP50Us: rtt?.p50Us ?? null })),
   };
+}
+
+export function readableWorkload({ proof: _proof, endpoints: _endpoints, ...workload }: Workload) {
+  return workload;
 }

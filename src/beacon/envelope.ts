@@ -91,7 +91,7 @@ export class SealError extends Error {
   ) {
     super(
       `a record for ${domain} is ${String(sizeBytes)} bytes and may be ${String(maxBytes)}: ` +
-        "shorten the node name or drop capability names (beacon), or run fewer workloads on the node (state)",
+        "shorten the node name or drop capability names (beacon), or probe fewer peers (state)",
     );
   }
 }

@@ -144,8 +144,10 @@ export interface NodeState extends RecordHeader {
   /** The Consul node ID (UUID). */
   nodeId: string;
   address: string;
-  /** Absent where the node has no Nomad to ask. */
+  /** Absent where the node has no Nomad to ask, and where their batches were not put to the state (workload-batches.ts). */
   workloads?: readonly Workload[];
+  /** Of a node with more than ten workloads. */
+  batches?: WorkloadBatches;
   /** Where the node is probed; absent where it is not. */
   probe?: ProbeContact;
   links?: readonly SignedLinkHalf[];
@@ -154,6 +156,16 @@ export interface NodeState extends RecordHeader {
   policy?: PolicyContext;
   /** Of work that the node placed; in the order of the keys, never empty. */
   workOutcomes?: readonly WorkOutcome[];
+}
+
+/** More than ten workloads stand beside the state, ten to a batch, the last one fewer. */
+export interface WorkloadBatches {
+  /** Of all workloads. */
+  count: number;
+  /** Lower-case hex SHA-256 of each batch's bytes, in their order. */
+  hashes: readonly string[];
+  /** Those bytes, where they were put to the state: what is stored and forwarded. */
+  bytes?: readonly Uint8Array[];
 }
 
 /** What became of work on one node, by the word of the node that placed it there. */

@@ -10,6 +10,7 @@ export const REJECT_REASONS = [
   "bad-key", // not canonical, small-order, or with a torsion component
   "bad-signature",
   "malformed-payload", // signed, but it says something impossible
+  "incomplete", // a batch of workloads that it names by its hash is not beside it
   "wrong-node", // speaks for another node or datacenter than the carrier it came by
   "issued-in-future", // by more than the allowed skew
   "expired", // older than its validity

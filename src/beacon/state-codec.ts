@@ -1,34 +1,31 @@
-/** Node states to payload bytes and back: workloads, the node's end of its links, its coordinate. As codec.ts for beacons. */
+/**
+ * Node states to payload bytes and back: workloads, or the names of their batches, the node's end of its links, its
+ * coordinate. As codec.ts for beacons.
+ */
 import { ibrl } from "../proto/messages.js";
 import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
 import { KEY_BYTES } from "./keys.js";
-import { readReference, writeReference } from "./proof-codec.js";
-import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type WorkOutcome, type Workload, type WorkloadSource } from "./record.js";
+import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type Workload, type WorkloadBatches, type WorkOutcome } from "./record.js";
+import { BATCH_SIZE, batchesOf, batchHash, readWorkload, writeWorkload } from "./workload-codec.js";
 
 const wire = ibrl.v1;
 /** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
 const MAX_WORKLOADS = 10_000;
+const HASH_BYTES = 32;
 /** A node probes 8 peers and is probed by as many in the mean, at most by some dozens. */
 const MAX_LINKS = 512;
 const MAX_TAGS = 16;
-const MAX_PORTS = 64;
 
 export function encodeState(state: NodeState): Uint8Array {
   const payload: ibrl.v1.NodeState.$Properties = { ...header(state), node_id: state.nodeId, address: state.address };
-  if (state.workloads !== undefined) {
+  const batches = state.workloads === undefined ? state.batches : namesOf(state.workloads);
+  if (batches !== undefined) {
+    payload.batched_workloads = batches.count;
+    payload.workload_batches = batches.hashes.map((hash) => Buffer.from(hash, "hex"));
+  } else if (state.workloads !== undefined) {
     payload.workload_count = state.workloads.length;
-    payload.workloads = state.workloads.map((w) => ({
-      id: w.id,
-      job: w.job,
-      namespace: w.namespace,
-      task_group: w.taskGroup,
-      status: w.status,
-      created_at_ms: w.createdAtMs,
-      ...(w.source === undefined ? {} : { source: writeSource(w.source) }),
-      ...(w.proof === undefined ? {} : { proof: writeReference(w.proof) }),
-      endpoints: (w.endpoints ?? []).map(({ address, port }) => ({ address, port })),
-    }));
+    payload.workloads = state.workloads.map(writeWorkload);
   }
   if (state.probe !== undefined) {
     payload.probe_address = state.probe.address;
@@ -60,6 +57,9 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
     throw new RecordError("workload_count", `${String(count)} stands beside ${String(listed.length)} workloads`);
   }
   if (count !== undefined) state.workloads = listed.map(readWorkload);
+  const batches = readBatchNames(m);
+  if (batches !== undefined && count !== undefined) throw new RecordError("workload_batches", "stand beside workloads");
+  if (batches !== undefined) state.batches = batches;
   const probe = readProbe(m);
   if (probe !== undefined) state.probe = probe;
   if ((m.links ?? []).length > MAX_LINKS) throw new RecordError("links", `more than ${String(MAX_LINKS)}`);
@@ -68,6 +68,24 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
   if (m.policy !== null && m.policy !== undefined) state.policy = readPolicyContext(m.policy);
   if ((m.work_outcomes ?? []).length > 0) state.workOutcomes = readOutcomes(m.work_outcomes ?? []);
   return state;
+}
+
+/** Undefined where they are few enough to stand in the state itself. */
+function namesOf(workloads: readonly Workload[]): WorkloadBatches | undefined {
+  if (workloads.length <= BATCH_SIZE) return undefined;
+  return { count: workloads.length, hashes: batchesOf(workloads).map(batchHash) };
+}
+
+function readBatchNames(m: ibrl.v1.NodeState.$Properties): WorkloadBatches | undefined {
+  const named = m.workload_batches ?? [];
+  if ((m.batched_workloads === null || m.batched_workloads === undefined) && named.length === 0) return undefined;
+  const count = integer("batched_workloads", m.batched_workloads, MAX_WORKLOADS);
+  if (count <= BATCH_SIZE) throw new RecordError("batched_workloads", `${String(count)} fit into the state itself`);
+  if (named.length !== Math.ceil(count / BATCH_SIZE)) throw new RecordError("workload_batches", `${String(named.length)} for ${String(count)} workloads`);
+  if (named.some((hash) => hash.length !== HASH_BYTES)) throw new RecordError("workload_batches", `a hash must have ${String(HASH_BYTES)} bytes`);
+  const hashes = named.map((hash) => Buffer.from(hash).toString("hex"));
+  if (new Set(hashes).size !== hashes.length) throw new RecordError("workload_batches", "one is named twice");
+  return { count, hashes };
 }
 
 function readOutcomes(listed: readonly ibrl.v1.WorkOutcome.$Properties[]): WorkOutcome[] {
@@ -92,50 +110,4 @@ function readPolicyContext(m: ibrl.v1.PolicyContext.$Properties): PolicyContext 
   const tags = m.tags ?? [];
   if (tags.length > MAX_TAGS) throw new RecordError("policy.tags", `more than ${String(MAX_TAGS)}`);
   return { id: text("policy.policy_id", m.policy_id), tags: tags.map((tag) => text("policy.tags", tag)), enforcement };
-}
-
-function readWorkload(w: ibrl.v1.Workload.$Properties): Workload {
-  const source = w.source === null || w.source === undefined ? {} : { source: readSource(w.source) };
-  return {
-    id: text("workloads.id", w.id),
-    job: text("workloads.job", w.job),
-    namespace: text("workloads.namespace", w.namespace),
-    taskGroup: text("workloads.task_group", w.task_group),
-    status: text("workloads.status", w.status),
-    createdAtMs: integer("workloads.created_at_ms", w.created_at_ms, Number.MAX_SAFE_INTEGER),
-    ...source,
-    ...(w.proof === null || w.proof === undefined ? {} : { proof: readReference(w.proof) }),
-    ...readEndpoints(w.endpoints ?? []),
-  };
-}
-
-function readEndpoints(listed: readonly ibrl.v1.Endpoint.$Properties[]): Pick<Workload, "endpoints"> {
-  if (listed.length > MAX_PORTS) throw new RecordError("workloads.endpoints", `more than ${String(MAX_PORTS)}`);
-  if (listed.length === 0) return {};
-  return { endpoints: listed.map(({ address, port }) => ({ address: text("workloads.endpoints.address", address), port: integer("workloads.endpoints.port", port, 65_535) })) };
-}
-
-function writeSource({ requestId, decisionId, generation, imageRef, cores, memoryMb, ports, allowOverlap }: WorkloadSource): ibrl.v1.WorkloadSource.$Properties {
-  return {
-    request_id: requestId, decision_id: decisionId, generation, image_ref: imageRef, cores, memory_mb: memoryMb, allow_overlap: allowOverlap,
-    ports: ports.map(({ host, workload }) => ({ host, workload })),
-  };
-}
-
-function readSource(s: ibrl.v1.WorkloadSource.$Properties): WorkloadSource {
-  const ports = s.ports ?? [];
-  if (ports.length > MAX_PORTS) throw new RecordError("workloads.source.ports", `more than ${String(MAX_PORTS)}`);
-  return {
-    requestId: text("workloads.source.request_id", s.request_id),
-    decisionId: text("workloads.source.decision_id", s.decision_id),
-    generation: integer("workloads.source.generation", s.generation, MAX_U32),
-    imageRef: text("workloads.source.image_ref", s.image_ref),
-    cores: integer("workloads.source.cores", s.cores, MAX_U32),
-    memoryMb: integer("workloads.source.memory_mb", s.memory_mb, MAX_U32),
-    ports: ports.map(({ host, workload }) => ({
-      host: integer("workloads.source.ports.host", host, 65_535),
-      workload: integer("workloads.source.ports.workload", workload, 65_535),
-    })),
-    allowOverlap: s.allow_overlap ?? false,
-  };
 }

@@ -1177,6 +1177,9 @@ export namespace cluster {
                 /** NodeStateResponse sealed_rotations. */
                 sealed_rotations: Uint8Array[];
 
+                /** NodeStateResponse workload_batches. */
+                workload_batches: Uint8Array[];
+
                 /**
                  * Encodes the specified NodeStateResponse message. Does not implicitly {@link cluster.services.api.NodeStateResponse.verify|verify} messages.
                  * @param message NodeStateResponse message or plain object to encode
@@ -1233,6 +1236,9 @@ export namespace cluster {
 
                     /** NodeStateResponse sealed_rotations */
                     sealed_rotations?: (Uint8Array[]|null);
+
+                    /** NodeStateResponse workload_batches */
+                    workload_batches?: (Uint8Array[]|null);
 
                     /** Unknown fields preserved while decoding when enabled */
                     $unknowns?: Uint8Array[];
@@ -2417,6 +2423,12 @@ export namespace ibrl {
             /** NodeState workloads. */
             workloads: ibrl.v1.Workload.$Properties[];
 
+            /** NodeState batched_workloads. */
+            batched_workloads?: (number|null);
+
+            /** NodeState workload_batches. */
+            workload_batches: Uint8Array[];
+
             /** NodeState probe_address. */
             probe_address: string;
 
@@ -2492,6 +2504,12 @@ export namespace ibrl {
                 /** NodeState workloads */
                 workloads?: (ibrl.v1.Workload.$Properties[]|null);
 
+                /** NodeState batched_workloads */
+                batched_workloads?: (number|null);
+
+                /** NodeState workload_batches */
+                workload_batches?: (Uint8Array[]|null);
+
                 /** NodeState probe_address */
                 probe_address?: (string|null);
 
@@ -2519,6 +2537,63 @@ export namespace ibrl {
 
             /** Shape of a NodeState. */
             type $Shape = ibrl.v1.NodeState.$Properties;
+        }
+
+        /**
+         * Properties of a WorkloadBatch.
+         * @deprecated Use ibrl.v1.WorkloadBatch.$Properties instead.
+         */
+        interface IWorkloadBatch extends ibrl.v1.WorkloadBatch.$Properties {
+        }
+
+        /** Represents a WorkloadBatch. */
+        class WorkloadBatch {
+
+            /**
+             * Constructs a new WorkloadBatch.
+             * @param [properties] Properties to set
+             */
+            constructor(properties?: ibrl.v1.WorkloadBatch.$Properties);
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+
+            /** WorkloadBatch workloads. */
+            workloads: ibrl.v1.Workload.$Properties[];
+
+            /**
+             * Encodes the specified WorkloadBatch message. Does not implicitly {@link ibrl.v1.WorkloadBatch.verify|verify} messages.
+             * @param message WorkloadBatch message or plain object to encode
+             * @param [writer] Writer to encode to
+             * @returns Writer
+             */
+            static encode(message: ibrl.v1.WorkloadBatch.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+            /**
+             * Decodes a WorkloadBatch message from the specified reader or buffer.
+             * @param reader Reader or buffer to decode from
+             * @param [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkloadBatch & ibrl.v1.WorkloadBatch.$Shape} WorkloadBatch
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): ibrl.v1.WorkloadBatch & ibrl.v1.WorkloadBatch.$Shape;
+        }
+
+        namespace WorkloadBatch {
+
+            /** Properties of a WorkloadBatch. */
+            interface $Properties {
+
+                /** WorkloadBatch workloads */
+                workloads?: (ibrl.v1.Workload.$Properties[]|null);
+
+                /** Unknown fields preserved while decoding when enabled */
+                $unknowns?: Uint8Array[];
+            }
+
+            /** Shape of a WorkloadBatch. */
+            type $Shape = ibrl.v1.WorkloadBatch.$Properties;
         }
 
         /**

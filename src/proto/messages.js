@@ -3089,6 +3089,7 @@ export const cluster = $root.cluster = (() => {
                  * @property {boolean|null} [alive] NodeStateResponse alive
                  * @property {string|null} [trust_detail] NodeStateResponse trust_detail
                  * @property {Array.<Uint8Array>|null} [sealed_rotations] NodeStateResponse sealed_rotations
+                 * @property {Array.<Uint8Array>|null} [workload_batches] NodeStateResponse workload_batches
                  * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
                  */
 
@@ -3116,6 +3117,7 @@ export const cluster = $root.cluster = (() => {
                 const NodeStateResponse = function (properties) {
                     this.workloads = [];
                     this.sealed_rotations = [];
+                    this.workload_batches = [];
                     if (properties)
                         for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
                             if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -3210,6 +3212,14 @@ export const cluster = $root.cluster = (() => {
                  */
                 NodeStateResponse.prototype.sealed_rotations = $util.emptyArray;
 
+                /**
+                 * NodeStateResponse workload_batches.
+                 * @member {Array.<Uint8Array>} workload_batches
+                 * @memberof cluster.services.api.NodeStateResponse
+                 * @instance
+                 */
+                NodeStateResponse.prototype.workload_batches = $util.emptyArray;
+
                 // OneOf field names bound to virtual getters and setters
                 let $oneOfFields;
 
@@ -3259,6 +3269,9 @@ export const cluster = $root.cluster = (() => {
                     if (message.sealed_rotations != null && message.sealed_rotations.length)
                         for (let i = 0; i < message.sealed_rotations.length; ++i)
                             writer.uint32(/* id 25, wireType 2 =*/202).bytes(message.sealed_rotations[i]);
+                    if (message.workload_batches != null && message.workload_batches.length)
+                        for (let i = 0; i < message.workload_batches.length; ++i)
+                            writer.uint32(/* id 26, wireType 2 =*/210).bytes(message.workload_batches[i]);
                     if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                         for (let i = 0; i < message.$unknowns.length; ++i)
                             writer.raw(message.$unknowns[i]);
@@ -3387,6 +3400,14 @@ export const cluster = $root.cluster = (() => {
                                 if (!(message.sealed_rotations && message.sealed_rotations.length))
                                     message.sealed_rotations = [];
                                 message.sealed_rotations.push(reader.bytes());
+                                continue;
+                            }
+                        case 26: {
+                                if (wireType !== 2)
+                                    break;
+                                if (!(message.workload_batches && message.workload_batches.length))
+                                    message.workload_batches = [];
+                                message.workload_batches.push(reader.bytes());
                                 continue;
                             }
                         }
@@ -6366,6 +6387,8 @@ export const ibrl = $root.ibrl = (() => {
              * @property {string|null} [address] NodeState address
              * @property {number|null} [workload_count] NodeState workload_count
              * @property {Array.<ibrl.v1.Workload.$Properties>|null} [workloads] NodeState workloads
+             * @property {number|null} [batched_workloads] NodeState batched_workloads
+             * @property {Array.<Uint8Array>|null} [workload_batches] NodeState workload_batches
              * @property {string|null} [probe_address] NodeState probe_address
              * @property {number|null} [probe_port] NodeState probe_port
              * @property {Uint8Array|null} [probe_key] NodeState probe_key
@@ -6399,6 +6422,7 @@ export const ibrl = $root.ibrl = (() => {
              */
             const NodeState = function (properties) {
                 this.workloads = [];
+                this.workload_batches = [];
                 this.links = [];
                 this.work_outcomes = [];
                 if (properties)
@@ -6488,6 +6512,22 @@ export const ibrl = $root.ibrl = (() => {
             NodeState.prototype.workloads = $util.emptyArray;
 
             /**
+             * NodeState batched_workloads.
+             * @member {number|null|undefined} batched_workloads
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.batched_workloads = null;
+
+            /**
+             * NodeState workload_batches.
+             * @member {Array.<Uint8Array>} workload_batches
+             * @memberof ibrl.v1.NodeState
+             * @instance
+             */
+            NodeState.prototype.workload_batches = $util.emptyArray;
+
+            /**
              * NodeState probe_address.
              * @member {string} probe_address
              * @memberof ibrl.v1.NodeState
@@ -6552,6 +6592,12 @@ export const ibrl = $root.ibrl = (() => {
                 set: $util.oneOfSetter($oneOfFields)
             });
 
+            // Virtual OneOf for proto3 optional field
+            $Object.defineProperty(NodeState.prototype, "_batched_workloads", {
+                get: $util.oneOfGetter($oneOfFields = ["batched_workloads"]),
+                set: $util.oneOfSetter($oneOfFields)
+            });
+
             /**
              * Encodes the specified NodeState message. Does not implicitly {@link ibrl.v1.NodeState.verify|verify} messages.
              * @function encode
@@ -6605,6 +6651,11 @@ export const ibrl = $root.ibrl = (() => {
                 if (message.work_outcomes != null && message.work_outcomes.length)
                     for (let i = 0; i < message.work_outcomes.length; ++i)
                         $root.ibrl.v1.WorkOutcome.encode(message.work_outcomes[i], writer.uint32(/* id 17, wireType 2 =*/138).fork(), _depth + 1).ldelim();
+                if (message.batched_workloads != null && $Object.hasOwnProperty.call(message, "batched_workloads"))
+                    writer.uint32(/* id 18, wireType 0 =*/144).uint32(message.batched_workloads);
+                if (message.workload_batches != null && message.workload_batches.length)
+                    for (let i = 0; i < message.workload_batches.length; ++i)
+                        writer.uint32(/* id 19, wireType 2 =*/154).bytes(message.workload_batches[i]);
                 if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
                     for (let i = 0; i < message.$unknowns.length; ++i)
                         writer.raw(message.$unknowns[i]);
@@ -6736,6 +6787,21 @@ export const ibrl = $root.ibrl = (() => {
                             message.workloads.push($root.ibrl.v1.Workload.decode(reader, reader.size(), $undefined, _depth + 1));
                             continue;
                         }
+                    case 18: {
+                            if (wireType !== 0)
+                                break;
+                            message.batched_workloads = reader.uint32();
+                            message._batched_workloads = "batched_workloads";
+                            continue;
+                        }
+                    case 19: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.workload_batches && message.workload_batches.length))
+                                message.workload_batches = [];
+                            message.workload_batches.push(reader.bytes());
+                            continue;
+                        }
                     case 11: {
                             if (wireType !== 2)
                                 break;
@@ -6809,6 +6875,143 @@ export const ibrl = $root.ibrl = (() => {
             };
 
             return NodeState;
+        })();
+
+        v1.WorkloadBatch = (function() {
+
+            /**
+             * Properties of a WorkloadBatch.
+             * @typedef {Object} ibrl.v1.WorkloadBatch.$Properties
+             * @property {Array.<ibrl.v1.Workload.$Properties>|null} [workloads] WorkloadBatch workloads
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+
+            /**
+             * Properties of a WorkloadBatch.
+             * @memberof ibrl.v1
+             * @interface IWorkloadBatch
+             * @augments ibrl.v1.WorkloadBatch.$Properties
+             * @deprecated Use ibrl.v1.WorkloadBatch.$Properties instead.
+             */
+
+            /**
+             * Shape of a WorkloadBatch.
+             * @typedef {ibrl.v1.WorkloadBatch.$Properties} ibrl.v1.WorkloadBatch.$Shape
+             */
+
+            /**
+             * Constructs a new WorkloadBatch.
+             * @memberof ibrl.v1
+             * @classdesc Represents a WorkloadBatch.
+             * @constructor
+             * @param {ibrl.v1.WorkloadBatch.$Properties=} [properties] Properties to set
+             * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+             */
+            const WorkloadBatch = function (properties) {
+                this.workloads = [];
+                if (properties)
+                    for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            };
+
+            /**
+             * WorkloadBatch workloads.
+             * @member {Array.<ibrl.v1.Workload.$Properties>} workloads
+             * @memberof ibrl.v1.WorkloadBatch
+             * @instance
+             */
+            WorkloadBatch.prototype.workloads = $util.emptyArray;
+
+            /**
+             * Encodes the specified WorkloadBatch message. Does not implicitly {@link ibrl.v1.WorkloadBatch.verify|verify} messages.
+             * @function encode
+             * @memberof ibrl.v1.WorkloadBatch
+             * @static
+             * @param {ibrl.v1.WorkloadBatch.$Properties} message WorkloadBatch message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            WorkloadBatch.encode = function (message, writer, _depth) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $util.recursionLimit)
+                    throw $Error("max depth exceeded");
+                if (message.workloads != null && message.workloads.length)
+                    for (let i = 0; i < message.workloads.length; ++i)
+                        $root.ibrl.v1.Workload.encode(message.workloads[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), _depth + 1).ldelim();
+                if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                    for (let i = 0; i < message.$unknowns.length; ++i)
+                        writer.raw(message.$unknowns[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a WorkloadBatch message from the specified reader or buffer.
+             * @function decode
+             * @memberof ibrl.v1.WorkloadBatch
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {ibrl.v1.WorkloadBatch & ibrl.v1.WorkloadBatch.$Shape} WorkloadBatch
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            WorkloadBatch.decode = function (reader, length, _end, _depth, _target) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (_depth === $undefined)
+                    _depth = 0;
+                if (_depth > $Reader.recursionLimit)
+                    throw $Error("max depth exceeded");
+                let end, message;
+                if (length === $undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw $RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = _target || new $root.ibrl.v1.WorkloadBatch();
+                while (reader.pos < end) {
+                    let start = reader.pos;
+                    let tag = reader.tag();
+                    if (tag === _end) {
+                        _end = $undefined;
+                        break;
+                    }
+                    let wireType = tag & 7;
+                    switch (tag >>>= 3) {
+                    case 1: {
+                            if (wireType !== 2)
+                                break;
+                            if (!(message.workloads && message.workloads.length))
+                                message.workloads = [];
+                            message.workloads.push($root.ibrl.v1.Workload.decode(reader, reader.size(), $undefined, _depth + 1));
+                            continue;
+                        }
+                    }
+                    reader.skipType(wireType, _depth, tag);
+                    if (!reader.discardUnknown) {
+                        $util.makeProp(message, "$unknowns", false);
+                        (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                    }
+                }
+                if (length !== $undefined) {
+                    if (reader.pos !== end)
+                        throw $RangeError("index out of range");
+                    reader.len = length;
+                }
+                if (_end !== $undefined)
+                    throw $Error("missing end group");
+                return message;
+            };
+
+            return WorkloadBatch;
         })();
 
         v1.WorkOutcome = (function() {

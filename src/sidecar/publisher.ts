@@ -5,7 +5,7 @@
  *
  *   standalone --agent answers--> joined (pin, epoch above what the cluster remembers) --agent silent--> joined, degraded
  */
-import { EVENT_NAME, parseStateDocument, stateDocument, stateKey } from "../beacon/documents.js";
+import { EVENT_NAME, parseStateDocument, stateKey } from "../beacon/documents.js";
 import { open, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import type { PinBook } from "../beacon/pins.js";
@@ -22,6 +22,7 @@ import type { OwnVoice } from "./own-voice.js";
 import { Registration } from "./registration.js";
 import type { OwnLinks, Sealed, Sealer } from "./sealer.js";
 import { beaconMovement, stateMoved } from "./significance.js";
+import { StateWriter } from "./state-writer.js";
 import type { EpochCounter } from "./state/epoch.js";
 import { TokenBucket } from "./token-bucket.js";
 import { WrittenPlane, type WriteOutcome } from "./written-plane.js";
@@ -73,6 +74,7 @@ export class Publisher {
   readonly #budget: TokenBucket;
   readonly #service: WrittenPlane<Beacon>;
   readonly #kv: WrittenPlane<NodeState>;
+  readonly #states: StateWriter;
   #self: Self | undefined;
   #agent: AgentSelf | undefined;
   /** The agent is there, and may not be asked who it is: what it said last goes on being written. */
@@ -91,6 +93,7 @@ export class Publisher {
     const monoMs = () => clock.monoMs();
     this.#service = new WrittenPlane({ moved: beaconMovement(), budget: this.#budget, backoff: backoff(), random, monoMs });
     this.#kv = new WrittenPlane({ moved: stateMoved, budget: this.#budget, backoff: backoff(), random, monoMs });
+    this.#states = new StateWriter(deps.consul);
     this.#eventAtMs = clock.monoMs();
   }
 
@@ -131,7 +134,7 @@ export class Publisher {
   async leave(signal: AbortSignal): Promise<void> {
     if (this.#self?.joined !== true || this.deps.voice.yielded) return; // then it is another process's service
     await this.#registration.deregister(signal);
-    await this.deps.consul.kvDelete(stateKey(this.#self.node.node), { signal });
+    await this.#states.remove(this.#self.node.node, { signal });
   }
 
   /** Changes the key between two records: nothing of the old one is under way then, and everything is due by the new one. */
@@ -163,7 +166,7 @@ export class Publisher {
     });
     this.#start("kv", () =>
       this.#write("kv", this.#kv, state.record, signal, async () => {
-        await this.deps.consul.kvPut(stateKey(state.record.node), stateDocument(state), { signal });
+        await this.#states.write(state, { signal });
         this.deps.epoch.persist();
       }));
     this.#start("event", () => this.#fire(beacon, signal));
@@ -224,6 +227,7 @@ export class Publisher {
     this.#pinned = false;
     this.#service.forget();
     this.#kv.forget();
+    this.#states.forget();
     this.deps.observer.joined(agent);
   }
 

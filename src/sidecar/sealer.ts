@@ -5,14 +5,13 @@
 import { BEACON, DEFAULT_SKEW_MS, open, type Purpose, seal, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import type { Beacon, NodeState, ProofReference, RecordHeader, Workload } from "../beacon/record.js";
+import { withBatches } from "../beacon/workload-batches.js";
+import { batchesOf } from "../beacon/workload-codec.js";
 import type { Clock } from "./clock.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Readings } from "./node-reader.js";
 import type { EpochCounter } from "./state/epoch.js";
 import type { Identity } from "./state/identity.js";
-
-/** Proofs that a state carries: with more of them one of many workloads would be over what KV takes. */
-const MAX_PROVED = 500;
 
 export interface Sealed {
   beacon: Verified<Beacon>;
@@ -45,15 +44,21 @@ export class Sealer {
     };
     const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address, ...links };
     if (coordinate !== undefined) state.coordinate = coordinate;
-    if (workloads !== undefined) state.workloads = workloads.map((workload, index) => this.#proved(workload, index));
+    if (workloads !== undefined) state.workloads = workloads.map((workload) => this.#proved(workload));
     return {
       beacon: this.#sealOne(BEACON, { ...header, ...headline, declaredReputation: this.declaredReputation }),
-      state: this.#sealOne(STATE, state),
+      state: this.#whole(this.#sealOne(STATE, state), state.workloads),
     };
   }
 
-  #proved(workload: Workload, index: number): Workload {
-    const proof = index < MAX_PROVED ? this.proofOf(workload.id) : undefined;
+  #whole(sealed: Verified<NodeState>, workloads: readonly Workload[] = []): Verified<NodeState> {
+    const whole = withBatches(sealed, batchesOf(workloads));
+    if (!whole.ok) throw new Error(`a state that this node sealed is not whole: ${whole.reason}: ${whole.detail}`);
+    return whole.verified;
+  }
+
+  #proved(workload: Workload): Workload {
+    const proof = this.proofOf(workload.id);
     return proof === undefined ? workload : { ...workload, proof };
   }
 

@@ -1,14 +1,16 @@
 /**
  * Reads the whole states of all nodes from KV, on demand: states are large and seldom asked for, so nothing watches
- * them. A document is opened once; the same bytes give the same result until they expire.
+ * them. One list is one moment of the store, so that each state is there with its batches. A document is opened once; the same
+ * bytes, of it and of the batches that it names, give the same result until they expire.
  */
 import { parseStateDocument, type StateDocument, NODES_PREFIX, STATE_SUFFIX, stateAgrees } from "../beacon/documents.js";
 import { DEFAULT_SKEW_MS, keyIn, open, STATE, type Verified } from "../beacon/envelope.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import { compareOrder, type NodeState } from "../beacon/record.js";
 import { reject, type Rejection } from "../beacon/rejection.js";
+import { batchKeys, type Stored, withStoredBatches } from "../beacon/workload-batches.js";
 import type { Clock } from "./clock.js";
-import type { ConsulApi, KvEntry, ReadOptions } from "./consul-api.js";
+import type { ConsulApi, ReadOptions } from "./consul-api.js";
 import { JUDGED_IN_PLACE, KEY_WAITING, type KeyGate, type KeyWaiting } from "./key-judge.js";
 import { whole } from "./whole-read.js";
 
@@ -19,9 +21,16 @@ type Judged = { ok: true; verified: Verified<NodeState> } | Rejection;
 /** Waiting states are opened at the next read after the verdict on their key. */
 export type StateVerdict = Judged | KeyWaiting;
 
+/** The values last seen, of a state and at the keys of the batches that it names, and what became of them. */
+interface Opened {
+  value: string;
+  batches: ReadonlyMap<string, Stored>;
+  verdict: Judged;
+}
+
 export class StateReader {
-  /** By node: the value last seen and what became of it. */
-  readonly #opened = new Map<string, { value: string; verdict: Judged }>();
+  /** By node. */
+  readonly #opened = new Map<string, Opened>();
   /** By node and key: the newest state accepted, while it is valid: no older one takes its place, whatever stood there between. */
   readonly #newest = new Map<string, Verified<NodeState>>();
 
@@ -38,11 +47,13 @@ export class StateReader {
   async read(datacenter: string, options: ReadOptions = {}): Promise<Map<string, StateVerdict>> {
     const reading = this.consul.kvList(NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
     const { value: entries, oversized } = await whole(reading, "kv.list", `key:read below "${NODES_PREFIX}"`);
+    const stored = new Map<string, Stored>(entries.map(({ key, value }) => [key, value]));
+    for (const key of oversized) stored.set(key, "oversized");
     const states = new Map<string, StateVerdict>();
-    for (const entry of entries) {
-      const node = nodeOf(entry.key);
-      if (node === undefined || oversized.includes(entry.key)) continue;
-      states.set(node, this.#verdictOn(entry, node, datacenter));
+    for (const { key, value } of entries) {
+      const node = nodeOf(key);
+      if (node === undefined || stored.get(key) === "oversized") continue;
+      states.set(node, this.#verdictOn(value, node, datacenter, (batch) => stored.get(batch)));
     }
     for (const key of oversized) {
       const node = nodeOf(key);
@@ -53,16 +64,19 @@ export class StateReader {
     return states;
   }
 
-  #verdictOn(entry: KvEntry, node: string, datacenter: string): StateVerdict {
-    const value = Buffer.from(entry.value).toString("latin1");
+  #verdictOn(bytes: Uint8Array, node: string, datacenter: string, at: (key: string) => Stored): StateVerdict {
+    const value = Buffer.from(bytes).toString("latin1");
     const before = this.#opened.get(node);
-    if (before !== undefined && before.value === value && !isOver(before.verdict, this.clock.nowMs())) return before.verdict;
-    const document = parseStateDocument(entry.value);
+    const isSame = before !== undefined && before.value === value && [...before.batches].every(([key, batch]) => areSame(batch, at(key)));
+    if (isSame && !isOver(before.verdict, this.clock.nowMs())) return before.verdict;
+    const document = parseStateDocument(bytes);
     const key = document === null ? null : keyIn(STATE, document.sealed);
     if (key !== null && this.gate.ask(key, true) !== "judged") return KEY_WAITING;
-    const verdict = this.#inOrder(node, openState(document, node, datacenter, this.keys, this.clock.nowMs()));
-    this.#opened.set(node, { value, verdict });
-    if (!verdict.ok && before?.value !== value) this.onRejected(node, verdict);
+    const state = this.#inOrder(node, openState(document, node, datacenter, this.keys, this.clock.nowMs()));
+    const batches = new Map((state.ok ? batchKeys(state.verified.record) : []).map((batch) => [batch, at(batch)]));
+    const verdict = state.ok ? withStoredBatches(state.verified, at) : state;
+    this.#opened.set(node, { value, batches, verdict });
+    if (!verdict.ok && !isSame) this.onRejected(node, verdict);
     return verdict;
   }
 
@@ -82,6 +96,10 @@ export class StateReader {
     this.#newest.set(of, verified);
     return verdict;
   }
+}
+
+function areSame(a: Stored, b: Stored): boolean {
+  return a instanceof Uint8Array && b instanceof Uint8Array ? Buffer.compare(a, b) === 0 : a === b;
 }
 
 function orderOf({ record }: Verified<NodeState>): string {

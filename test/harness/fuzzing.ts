@@ -7,8 +7,9 @@ import { BEACON, keyIn, open, type Opened, type Purpose, seal, STATE } from "../
 import type { RecordHeader } from "../../src/beacon/record.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { decodeState, encodeState } from "../../src/beacon/state-codec.js";
+import { batchesOf, readBatches } from "../../src/beacon/workload-codec.js";
 import { mutated, seededIntegers } from "./mutations.js";
-import { beacon, context, identity, state, workload } from "./records.js";
+import { beacon, context, identity, placedWorkloads, state, workload } from "./records.js";
 
 export interface FuzzResult {
   /** By outcome: "decoded", "opened", a reject reason, or the name of an error. */
@@ -20,20 +21,21 @@ const richState = state({ workloads: [workload(1), workload(2)], probe: { addres
 /** A broken decoder would have millions to tell. */
 const MOST_FINDINGS = 100;
 
-/** `count` inputs, in turns to the decoders of envelope, beacon and state. */
+/** `count` inputs, in turns to the decoders of envelope, beacon, state, a state that names batches, and a batch. */
 export function fuzzDecoders(count: number, seed: number): FuzzResult {
-  const payloads = [seal(BEACON, beacon(), identity(1)), encodeBeacon(beacon()), encodeState(richState)];
-  const decoders = [(bytes: Uint8Array) => keyIn(BEACON, bytes) ?? "no envelope", decodeBeacon, decodeState];
+  const workloads = placedWorkloads(11);
+  const payloads = [seal(BEACON, beacon(), identity(1)), encodeBeacon(beacon()), encodeState(richState), encodeState(state({ workloads })), batchesOf(workloads)[0] as Uint8Array];
+  const decoders = [(bytes: Uint8Array) => keyIn(BEACON, bytes) ?? "no envelope", decodeBeacon, decodeState, decodeState, (bytes: Uint8Array) => readBatches([bytes], 10)];
   const integer = seededIntegers(seed);
   const result: FuzzResult = { outcomes: {}, findings: [] };
   for (let i = 0; i < count; i++) {
-    const bytes = mutated(payloads[i % 3] as Uint8Array, payloads, integer);
+    const bytes = mutated(payloads[i % payloads.length] as Uint8Array, payloads, integer);
     try {
-      const decoded = (decoders[i % 3] as (bytes: Uint8Array) => unknown)(bytes);
+      const decoded = (decoders[i % decoders.length] as (bytes: Uint8Array) => unknown)(bytes);
       note(result, typeof decoded === "string" ? decoded : "decoded");
     } catch (error) {
       if (error instanceof RecordError) note(result, "RecordError");
-      else find(result, `decoder ${String(i % 3)} threw ${String(error)} on ${hex(bytes)}`);
+      else find(result, `decoder ${String(i % decoders.length)} threw ${String(error)} on ${hex(bytes)}`);
     }
   }
   return result;

@@ -3,6 +3,8 @@ import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { BEACON, open, type OpenContext, seal, STATE, type Verified } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import type { Beacon, NodeState, Workload } from "../../src/beacon/record.js";
+import { withBatches } from "../../src/beacon/workload-batches.js";
+import { batchesOf } from "../../src/beacon/workload-codec.js";
 
 export const NOW_MS = 1_795_000_000_000;
 
@@ -54,6 +56,16 @@ export function workload(i: number): Workload {
   return { id, job: `web-${String(i)}`, namespace: "default", taskGroup: "app", status: "running", createdAtMs: NOW_MS - 60_000 };
 }
 
+/** `count` of them, placed and proved: of the size that they have where sidecars place work. */
+export function placedWorkloads(count: number, from = 0): Workload[] {
+  return Array.from({ length: count }, (_, i) => {
+    const n = String(from + i).padStart(20, "0");
+    const proof = { hash: n.padStart(64, "a"), signature: n.padStart(128, "c"), issuedAtMs: NOW_MS, driver: "raw_exec", totals: { watchedMs: 3_600_000, gapMs: 0, restarts: 0 }, cpuPpm: 12_000, memoryBytes: 33_554_432 };
+    const source = { requestId: `request-${n}`, decisionId: n.padStart(32, "d"), generation: 1, imageRef: "docker://registry.example/app:1.27", cores: 1, memoryMb: 256, ports: [{ host: 8_080, workload: 80 }], allowOverlap: false };
+    return { ...workload(from + i), job: `ibrl-${n}`, source, proof, endpoints: [{ address: "192.0.2.17", port: 8_080 }] };
+  });
+}
+
 export function context(overrides: Partial<OpenContext> = {}): OpenContext {
   return { keys: new KeyAdmission(), nowMs: NOW_MS, skewMs: 10_000, datacenter: "dc1", ...overrides };
 }
@@ -65,8 +77,10 @@ export function verifiedBeacon(overrides: Partial<Beacon> = {}, by = identity(1)
   return opened.verified;
 }
 
+/** With its workloads, also where they stand in batches beside it. */
 export function verifiedState(overrides: Partial<NodeState> = {}, by = identity(1)): Verified<NodeState> {
   const opened = open(STATE, seal(STATE, state(overrides), by), context({ nowMs: overrides.issuedAtMs ?? NOW_MS }));
-  if (!opened.ok) throw new Error(`${opened.reason}: ${opened.detail}`);
-  return opened.verified;
+  const whole = opened.ok ? withBatches(opened.verified, batchesOf(overrides.workloads ?? [])) : opened;
+  if (!whole.ok) throw new Error(`${whole.reason}: ${whole.detail}`);
+  return whole.verified;
 }

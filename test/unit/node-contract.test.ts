@@ -7,7 +7,7 @@ import { ancestorJson } from "../../src/sidecar/api/ancestor-json.js";
 import { messageOf, type NodeStateMessage } from "../../src/sidecar/api/contract.js";
 import { viewOf } from "../../src/sidecar/api/view-of.js";
 import { ancestorDecode } from "../harness/ancestor-decoder.js";
-import { identity, NOW_MS, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
+import { identity, NOW_MS, placedWorkloads, verifiedBeacon, verifiedState, workload } from "../harness/records.js";
 import { rotation } from "../harness/rotations.js";
 
 const wire = cluster.services.api.NodeStateResponse;
@@ -224,6 +224,41 @@ describe("tampering is never believed", () => {
     expect(back).toMatchObject({ trust: "unverified", detail: expect.stringMatching(/rotation/) as string });
     expect(back).not.toHaveProperty("beacon");
     expect(back).not.toHaveProperty("rotations");
+  });
+
+  const busy = { ...full, state: verifiedState({ node: "node-a", workloads: placedWorkloads(23) }) };
+  const batchesIn = (message: NodeStateMessage): Uint8Array[] => (message.workload_batches ??= []);
+  test("of more than ten workloads each is served, read, and verified by the client; of a server that knows no batches they are unknown", () => {
+    const message = messageOf(busy);
+    expect(message.workloads).toHaveLength(23);
+    expect(message.workload_batches).toHaveLength(3);
+    const back = received(busy);
+    expect(back).toMatchObject({ trust: "pinned" });
+    expect(back.state?.record).toEqual(busy.state.record);
+    const between = received(busy, (m) => Object.assign(m, { workload_batches: [], workloads: [] }));
+    expect(between).toMatchObject({ trust: "pinned", state: { hash: busy.state.hash } });
+    expect(between.state?.record).not.toHaveProperty("workloads");
+    // Served on by who knows them no better, and labelled where nobody is believed.
+    expect(received(between)).toMatchObject({ trust: "pinned", state: { hash: busy.state.hash } });
+    expect(received({ ...busy, trust: "unverified", detail: "open mode" }).state?.record.workloads).toEqual(busy.state.record.workloads);
+  });
+
+  test.each<[string, string, (message: NodeStateMessage) => void]>([
+    ["a batch left out", "incomplete", (m) => batchesIn(m).pop()],
+    ["a batch left out, and its readable workloads", "incomplete", (m) => (batchesIn(m).pop(), m.workloads?.splice(20))],
+    ["all batches left out, their readable workloads kept", "readable-mismatch", (m) => (m.workload_batches = [])],
+    ["two batches exchanged", "incomplete", (m) => batchesIn(m).reverse()],
+    ["a flipped byte in a batch", "incomplete", (m) => batchesIn(m).splice(1, 1, flipped(batchesIn(m)[1], 60))],
+    ["another node's batches", "incomplete", (m) => (m.workload_batches = messageOf({ ...busy, state: verifiedState({ node: "node-a", workloads: placedWorkloads(23, 100) }) }).workload_batches ?? [])],
+    ["a readable workload left out", "readable-mismatch", (m) => m.workloads?.pop()],
+    ["another proof of a readable workload", "readable-mismatch", (m) => Object.assign(m.workloads?.[22]?.proof ?? {}, { proof_hash: "00".repeat(32) })],
+    ["the sealed state left out, its batches kept", "readable-mismatch", (m) => Object.assign(m, { sealed_state: new Uint8Array(), state_signature: "", workloads: [] })],
+    ["an older state of few workloads beside them", "readable-mismatch", (m) => Object.assign(m, { sealed_state: full.state?.sealed, state_signature: messageOf(full).state_signature, workloads: messageOf(full).workloads })],
+  ])("of more than ten workloads: %s", (_name, reason, change) => {
+    const back = received(busy, change);
+    expect(back).toMatchObject({ trust: "unverified", detail: expect.stringContaining(`${reason}: `) as string });
+    expect(back).not.toHaveProperty("beacon");
+    expect(back).not.toHaveProperty("state");
   });
 
   test("any flipped byte of the sealed beacon or state", () => {

@@ -38,6 +38,8 @@ export function messageOf(view: NodeView): NodeStateMessage {
   if (view.alive !== undefined) message.alive = view.alive;
   if (view.beacon !== undefined) message.sealed_beacon = view.beacon.sealed;
   if (view.state !== undefined) message.sealed_state = view.state.sealed;
+  const batches = view.state?.record.batches?.bytes;
+  if (batches !== undefined) message.workload_batches = [...batches];
   if (!isBelieved(view.trust)) return message;
   if (view.rotations !== undefined) message.sealed_rotations = view.rotations.flatMap(({ sealed }) => [sealed.byOld, sealed.byNew]);
   if (view.beacon !== undefined) message.beacon = beaconMessage(view.beacon, view.reputation);

@@ -5,7 +5,7 @@
  * (the server holds pins and history that a client does not). `reputation_score` is not taken over: client.ts computes
  * it from the states that were verified here.
  */
-import { BEACON, open, STATE, type Verified } from "../../beacon/envelope.js";
+import { BEACON, open, type OpenContext, type Opened, STATE, type Verified } from "../../beacon/envelope.js";
 import type { KeyAdmission } from "../../beacon/keys.js";
 import { federatedName, isBelieved, isShown, type NodeView } from "../../beacon/node-view.js";
 import { policyMessage } from "../../beacon/state-codec.js";
@@ -13,6 +13,7 @@ import type { Beacon, NodeState } from "../../beacon/record.js";
 import { TRUST_STATES, type TrustState } from "../../beacon/registry.js";
 import { reject, type Rejection } from "../../beacon/rejection.js";
 import { openRotation, type Rotation } from "../../beacon/rotation.js";
+import { withBatches } from "../../beacon/workload-batches.js";
 import { type BeaconMessage, beaconMessage, type NodeStateMessage, proofText, signatureText, trafficAgrees, workloadMessages } from "./contract.js";
 
 export interface ClientContext {
@@ -114,7 +115,7 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
   if (!chain.ok) return chain;
   if (sealedState.length === 0) return unsealedState(message) ?? { ...chain, beacon: beacon.verified };
 
-  const state = open(STATE, sealedState, at);
+  const state = openState(sealedState, message.workload_batches ?? [], at);
   if (!state.ok) return reject(state.reason, `sealed state: ${state.detail}`);
   if (state.verified.key.hex !== beacon.verified.key.hex) {
     return reject("wrong-node", `the state is signed by ${state.verified.key.hex}, the beacon by ${beacon.verified.key.hex}`);
@@ -137,6 +138,12 @@ function examine(message: NodeStateMessage, place: Place, claimed: TrustState, c
     }
   }
   return { ...chain, beacon: beacon.verified, state: state.verified };
+}
+
+/** A server of a version without batches sends none of them: then the node's workloads are unknown, as they were to it. */
+function openState(sealed: Uint8Array, batches: readonly Uint8Array[], at: OpenContext): Opened<NodeState> {
+  const state = open(STATE, sealed, at);
+  return state.ok && batches.length > 0 ? withBatches(state.verified, batches) : state;
 }
 
 /** A rotation that does not open, or a chain that does not lead to the beacon's key, is not the sidecar's own. */
@@ -162,7 +169,7 @@ function unsealed(message: NodeStateMessage): Rejection | undefined {
 }
 
 function unsealedState(message: NodeStateMessage): Rejection | undefined {
-  return (message.workloads ?? []).length > 0 || (message.state_signature ?? "") !== "" || policyText(message.policy) !== ""
+  return (message.workloads ?? []).length > 0 || (message.workload_batches ?? []).length > 0 || (message.state_signature ?? "") !== "" || policyText(message.policy) !== ""
     ? reject("readable-mismatch", "workloads, a policy or a state signature came without a sealed state")
     : undefined;
 }
