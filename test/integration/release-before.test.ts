@@ -12,11 +12,12 @@ import { KeyAdmission } from "../../src/beacon/keys.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
 import type { ProofFile } from "../../src/beacon/proof-file.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import type { SidecarProcess } from "../../src/dev/sidecar-process.js";
 import { WorkloadClient } from "../../src/sidecar/api/workload-client.js";
 import { builtProject, runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { earlierVersion, whyNoEarlierVersion } from "../harness/earlier-version.js";
-import { listed, listedNode, metric, sidecarOf } from "../harness/observe.js";
+import { listed, listedNode, type ListedState, metric, sidecarOf } from "../harness/observe.js";
 import { context } from "../harness/records.js";
 import { kvText } from "../harness/tampering.js";
 
@@ -212,7 +213,31 @@ withHistory("33: the release before and this one (needs git and its history)", (
     expect(await verifies(before, path)).toMatchObject({ code: 3, broken: { step: "file", detail: "is not a proof file" } });
   }, 120_000);
 
+  test("more than ten workloads of the upgraded node are read by who knows batches; to the release before they are unknown, and the node is believed", async () => {
+    const Job = {
+      ID: "crowd", Name: "crowd", Type: "service", Datacenters: ["*"], Constraints: [{ LTarget: "${node.unique.name}", RTarget: "node-3", Operand: "=" }],
+      TaskGroups: [{ Name: "g", Count: 12, Tasks: [{ Name: "t", Driver: "raw_exec", Config: { command: "/bin/sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 10 } }] }],
+    };
+    expect((await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job }) })).ok).toBe(true);
+    const of = async (project: string, index: number, ...more: string[]) => {
+      const { nodes } = await says<{ nodes: { node: string; trust: string; detail: string | null; workloads: unknown[] | null }[] }>(project, ["cluster", "list", ...more], cluster.environment(index));
+      const { trust, workloads = null, detail } = nodes.find(({ node: name }) => name === "node-3") ?? {};
+      return { trust, workloads: workloads?.length ?? null, detail };
+    };
+    await eventually(async () => expect(await of(now, 0)).toEqual({ trust: "pinned", workloads: 13, detail: null }), WITHIN);
+    expect(await of(now, 0, "--consul")).toEqual({ trust: "pinned", workloads: 13, detail: null });
+    // Either version's commands of the earlier one's sidecar, and the earlier one's of Consul.
+    for (const [project, index, ...more] of [[now, 1], [before, 1], [before, 0, "--consul"]] as [string, number, ...string[]][]) {
+      await eventually(async () => expect(await of(project, index, ...more)).toEqual({ trust: "pinned", workloads: null, detail: null }), WITHIN);
+    }
+    // Of this one's sidecar the earlier one's commands are served a list that the state, as far as they know it, does not have.
+    expect(await of(before, 0)).toMatchObject({ trust: "unverified", detail: "readable-mismatch: workloads are not those of the sealed state" });
+    for (const { sidecar } of cluster.nodes) expect(await metric(sidecar as SidecarProcess, "hypercore_ibrl_records_rejected_total", { carrier: "kv" })).toBe(0);
+  }, 120_000);
+
   test("down: taken back to the release before it has them still, and what this one wrote is gone on with", async () => {
     await changeTo(before);
+    // In its state itself again.
+    for (const index of [0, 1]) await eventually(async () => expect((await listedNode(sidecarOf(node(index)), "node-3") as ListedState & { workloads?: unknown[] }).workloads).toHaveLength(13), WITHIN);
   }, 120_000);
 });

@@ -7,10 +7,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { batchesPrefix, NODES_PREFIX, parseStateDocument, stateKey } from "../../src/beacon/documents.js";
 import { open, openStatement, STATE } from "../../src/beacon/envelope.js";
 import { KeyAdmission } from "../../src/beacon/keys.js";
 import { PROOF } from "../../src/beacon/proof-codec.js";
 import { type ProofFile, proofFileText } from "../../src/beacon/proof-file.js";
+import { batchKeys, withStoredBatches } from "../../src/beacon/workload-batches.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import { projectRoot } from "../../src/dev/project-root.js";
 import { decisionKey, openDecision } from "../../src/policy/decision-document.js";
@@ -26,7 +28,8 @@ import { readReference } from "../../src/sidecar/placement/reference.js";
 import { readSpawn } from "../../src/sidecar/spawn-order.js";
 import { plainEnvironment, runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster } from "../harness/cluster.js";
-import { listedNode, sidecarOf } from "../harness/observe.js";
+import { listedNode, metric, sidecarOf } from "../harness/observe.js";
+import { putByHand } from "../harness/tampering.js";
 
 const START_MS = 600_000; // the programs may have to be built first
 const TEST_MS = 120_000;
@@ -207,32 +210,87 @@ test("whom Nomad does not place on, or Consul does not call healthy, is not aske
   }
 }, TEST_MS);
 
-test("of a node with twenty workloads the others read each of them once, from their sidecars and from Consul, until they are stopped", async () => {
+test("of a node with 23 workloads, in three batches beside its state, the others read each of them once, from their sidecars and from Consul, until they are stopped", async () => {
   const job = (count: number) => ({
     ID: "many", Name: "many", Type: "service", Datacenters: ["*"], Constraints: [{ LTarget: "${node.unique.name}", RTarget: "node-2", Operand: "=" }],
     TaskGroups: [{ Name: "g", Count: count, Update: null, Tasks: [{ Name: "t", Driver: "raw_exec", Config: { command: "/bin/sleep", args: ["600"] }, Resources: { CPU: 20, MemoryMB: 10 } }] }],
   });
   const register = async (count: number) => expect((await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/jobs`, { method: "POST", body: JSON.stringify({ Job: job(count) }) })).ok).toBe(true);
-  type Listed = { node: string; workloads: { id: string; job: string; status: string }[] | null };
+  type Listed = { node: string; trust: string; detail: string | null; workloads: { id: string; job: string; status: string }[] | null };
+  const listing = async (...from: string[]) => (JSON.parse((await runCli(["cluster", "list", "--json", ...from], environment(2))).stdout) as { nodes: Listed[] }).nodes;
   const listed = async (...from: string[]) => {
-    const { nodes } = JSON.parse((await runCli(["cluster", "list", "--json", ...from], environment(2))).stdout) as { nodes: Listed[] };
+    const nodes = await listing(...from);
+    expect(nodes.map(({ trust }) => trust)).toEqual(["pinned", "pinned", "pinned"]);
     return nodes.flatMap((each) => (each.workloads ?? []).filter(({ job: of }) => of === "many").map(({ id, status }) => `${each.node} ${id} ${status}`)).sort();
   };
   const isEverywhere = (wanted: () => Promise<string[]>) => eventually(async () => {
     for (const from of [[], ["--consul"]]) expect(await listed(...from)).toEqual(await wanted());
   }, { timeoutMs: 60_000, everyMs: 500 });
   const running = async () => (await allocations("many")).filter(({ ClientStatus, DesiredStatus }) => ClientStatus === "running" && DesiredStatus === "run").map(({ ID }) => `node-2 ${ID} running`).sort();
-  await register(20);
-  await eventually(async () => expect(await running()).toHaveLength(20), { timeoutMs: 60_000 });
+  const runs = (count: number) => eventually(async () => expect(await running()).toHaveLength(count), { timeoutMs: 60_000 });
+
+  /** One moment of what the node has in KV: its state put together with its batches, and the batches that it does not name. */
+  const stored = async () => {
+    const entries = await node(0).consul.getJson<{ Key: string; Value: string }[]>(`/v1/kv/${NODES_PREFIX}node-2/?recurse`);
+    const values = new Map(entries.map(({ Key, Value }) => [Key, Buffer.from(Value, "base64")]));
+    const state = open(STATE, parseStateDocument(values.get(stateKey("node-2")) ?? Buffer.of())?.sealed ?? Buffer.of(), { keys: new KeyAdmission(), nowMs: Date.now(), skewMs: 60_000, datacenter: "dc1", node: "node-2" });
+    if (!state.ok) throw new Error(state.detail);
+    const whole = withStoredBatches(state.verified, (key) => values.get(key));
+    const named = batchKeys(state.verified.record);
+    const documents = new Map([...values].filter(([key]) => key.startsWith(batchesPrefix("node-2"))).map(([key, value]) => [key, value.toString()]));
+    return { whole, named, documents, orphans: [...documents.keys()].filter((key) => !named.includes(key)) };
+  };
+  /** Each moment of a while in which the proofs of all of them, and with them all batches, change at least once. */
+  const isAlwaysWhole = async (sizes: number[]) => {
+    const sets = new Set<string>();
+    await eventually(async () => {
+      const { whole, named, documents, orphans } = await stored();
+      expect({ whole: whole.ok, orphans }).toEqual({ whole: true, orphans: [] });
+      expect([...documents.values()].map((text) => (JSON.parse(text) as { workloads: unknown[] }).workloads.length).sort((a, b) => b - a)).toEqual(sizes);
+      sets.add(named.join());
+      expect(sets.size).toBeGreaterThan(2);
+    }, { timeoutMs: 60_000, everyMs: 50 });
+  };
+
+  await register(23);
+  await runs(23);
   await isEverywhere(running);
   const text = (await runCli(["cluster", "list"], environment(2))).stdout;
   for (const line of await running()) expect(text.split(`${line.split(" ")[1]?.slice(0, 8) ?? ""}  many/g`)).toHaveLength(2);
-  await register(13);
-  await eventually(async () => expect(await running()).toHaveLength(13), { timeoutMs: 60_000 });
+  await isAlwaysWhole([10, 10, 3]);
+  const { whole } = await stored();
+  expect(whole.ok && whole.verified.record.workloads?.every(({ proof }) => proof !== undefined)).toBe(true);
+  expect(await listedNode(sidecarOf(node(0)), "node-2")).toMatchObject({ workloads: Array.from({ length: 23 }, () => ({ proof: { hypervisor_type: "raw_exec" } })), workload_batches: [expect.any(String), expect.any(String), expect.any(String)] });
+
+  // A batch that somebody edits, while its node cannot write: none of its workloads is believed, and who reads says why.
+  const incomplete = async () => (await metric(sidecarOf(node(2)), "hypercore_ibrl_records_rejected_total", { reason: "incomplete", carrier: "kv" })) ?? Number.NaN;
+  const before = await incomplete();
+  sidecarOf(node(1)).pause();
+  try {
+    await sleep(500); // a write that was under way is there
+    const [[key = "", value = ""] = []] = (await stored()).documents;
+    await putByHand(node(0).consul, key, value.replace(/"bytes": ".{12}/, '"bytes": "AAAAAAAAAAAA'));
+    await eventually(async () => {
+      for (const from of [[], ["--consul"]]) expect((await listing(...from)).find(({ node: name }) => name === "node-2")).toMatchObject({ trust: "pinned", workloads: null });
+    });
+    expect((await listing("--consul")).find(({ node: name }) => name === "node-2")?.detail).toMatch(/^its state in KV: incomplete: batch \d of the workloads has other bytes than those that were signed$/);
+    expect(await incomplete()).toBe(before + 1);
+  } finally {
+    sidecarOf(node(1)).resume();
+  }
   await isEverywhere(running);
+
+  await register(22); // one is stopped
+  await runs(22);
+  await isEverywhere(running);
+  await isAlwaysWhole([10, 10, 2]);
+  await register(9);
+  await runs(9);
+  await isEverywhere(running);
+  expect(await stored()).toMatchObject({ whole: { ok: true }, named: [], documents: new Map() });
   await fetch(`${node(0).nomad?.httpUrl ?? ""}/v1/job/many`, { method: "DELETE" });
   await isEverywhere(async () => []);
-}, TEST_MS);
+}, 2 * TEST_MS);
 
 test("logs: by stream, by allocation, and followed until the workload ends", async () => {
   const flag = join(folder, "end");
