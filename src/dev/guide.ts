@@ -23,7 +23,7 @@ export function guide(cluster: LocalCluster, program: string): string {
     ...(last.nomad === null ? [] : [`Nomad's web page:   ${first.nomad?.httpUrl}/ui/jobs`]),
     "",
     `${program} dev --kill ${last.name} kills one node as a machine dies: agents, sidecar and workloads.`,
-    ...(last.nomad === null ? [] : ["What was spawned there moves on: in some 45 s, or 8 with --allow-overlap."]),
+    ...(last.nomad === null ? [] : ["What was spawned there moves on: within 45 s, or some 8 with --allow-overlap."]),
     "Ctrl-C ends the cluster and removes all of it.",
   ];
   return lines.join("\n");
