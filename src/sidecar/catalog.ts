@@ -44,7 +44,7 @@ export async function takeIn(instances: readonly ServiceInstance[], datacenter: 
 
 /** The pins in KV against the book, and the book along the rotations. Rejects with ConsulError. */
 export async function learnPins(
-  consul: Pick<ConsulApi, "kvList">,
+  consul: Pick<ConsulApi, "kvList" | "kvFolders">,
   datacenter: string,
   { pins, rotations }: { pins: PinBook; rotations: RotationReader },
   options: ReadOptions = {},

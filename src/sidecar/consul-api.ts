@@ -142,11 +142,16 @@ export interface ConsulApi {
   coordinates(options?: ReadOptions): Promise<Read<NodeCoordinate[]>>;
 
   kvGet(key: string, options?: BlockingOptions): Promise<Read<KvEntry | null>>;
-  /** Entries over `maxValueBytes` come without being decoded: `value` is empty, `oversized` lists their keys. */
+  /**
+   * Entries over `maxValueBytes` come without being decoded: `value` is empty, `oversized` lists their keys. `too-large` where
+   * the answer, in which a byte takes some 1.4, has more than `maxAnswerBytes` (default 32 MiB).
+   */
   kvList(
     prefix: string,
-    options?: BlockingOptions & { maxValueBytes?: number },
+    options?: BlockingOptions & { maxValueBytes?: number; maxAnswerBytes?: number },
   ): Promise<Read<KvEntry[]> & { oversized: string[] }>;
+  /** The names between `prefix`, which ends in a slash, and the next one, each once, in their order. */
+  kvFolders(prefix: string, options?: ReadOptions): Promise<Read<string[]>>;
   /** True when written; false when `cas` lost. `cas: "0"` creates only. */
   kvPut(key: string, value: string | Uint8Array, options?: CallOptions & { cas?: string }): Promise<boolean>;
   kvDelete(key: string, options?: CallOptions): Promise<void>;

@@ -7,6 +7,7 @@ import { rotationsPrefix } from "../beacon/documents.js";
 import type { KeyAdmission } from "../beacon/keys.js";
 import { openRotation, readRotationDocument, type Rotation } from "../beacon/rotation.js";
 import type { ConsulApi, ReadOptions } from "./consul-api.js";
+import { nodeFolders } from "./node-folders.js";
 
 /** A rotation is some 1,200 bytes; what is larger is not one. */
 const MAX_DOCUMENT_BYTES = 4_096;
@@ -20,20 +21,21 @@ export class RotationReader {
   constructor(private readonly keys: KeyAdmission) {}
 
   /** Rejects with ConsulError. */
-  async read(consul: Pick<ConsulApi, "kvList">, datacenter: string, options: ReadOptions = {}): Promise<Rotation[]> {
+  async read(consul: Pick<ConsulApi, "kvList" | "kvFolders">, datacenter: string, options: ReadOptions = {}): Promise<Rotation[]> {
     const prefix = rotationsPrefix(datacenter);
-    const { value: entries } = await consul.kvList(prefix, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
     const opened = new Map<string, Rotation | null>();
     const ofNode = new Map<string, number>();
-    for (const { key, value } of entries) {
-      const node = key.slice(prefix.length, key.indexOf("/", prefix.length));
-      const count = (ofNode.get(node) ?? 0) + 1;
-      ofNode.set(node, count);
-      if (count > MAX_OF_A_NODE) continue;
-      const id = `${key}\0${Buffer.from(value).toString("latin1")}`;
-      const before = this.#opened.get(id);
-      if (before === undefined) await nextTurn(); // two keys to judge
-      opened.set(id, before === undefined ? this.#open(value, { node, datacenter }) : before);
+    for await (const { value: entries } of nodeFolders(consul, prefix, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES })) {
+      for (const { key, value } of entries) {
+        const node = key.slice(prefix.length, key.indexOf("/", prefix.length));
+        const count = (ofNode.get(node) ?? 0) + 1;
+        ofNode.set(node, count);
+        if (count > MAX_OF_A_NODE) continue;
+        const id = `${key}\0${Buffer.from(value).toString("latin1")}`;
+        const before = this.#opened.get(id);
+        if (before === undefined) await nextTurn(); // two keys to judge
+        opened.set(id, before === undefined ? this.#open(value, { node, datacenter }) : before);
+      }
     }
     this.#opened = opened;
     return [...opened.values()].filter((rotation) => rotation !== null);

@@ -1,6 +1,6 @@
 /**
  * Reads the whole states of all nodes from KV, on demand: states are large and seldom asked for, so nothing watches
- * them. One list is one moment of the store, so that each state is there with its batches. A document is opened once; the same
+ * them. A node's state and batches are read of one moment, so that they are there together. A document is opened once; the same
  * bytes, of it and of the batches that it names, give the same result until they expire.
  */
 import { parseStateDocument, type StateDocument, NODES_PREFIX, STATE_SUFFIX, stateAgrees } from "../beacon/documents.js";
@@ -12,6 +12,7 @@ import { batchKeys, type Stored, withStoredBatches } from "../beacon/workload-ba
 import type { Clock } from "./clock.js";
 import type { ConsulApi, ReadOptions } from "./consul-api.js";
 import { JUDGED_IN_PLACE, KEY_WAITING, type KeyGate, type KeyWaiting } from "./key-judge.js";
+import { nodeFolders } from "./node-folders.js";
 import { whole } from "./whole-read.js";
 
 /** Consul's own limit of a value; anything larger under our prefix is not ours. */
@@ -35,7 +36,7 @@ export class StateReader {
   readonly #newest = new Map<string, Verified<NodeState>>();
 
   constructor(
-    private readonly consul: Pick<ConsulApi, "kvList">,
+    private readonly consul: Pick<ConsulApi, "kvList" | "kvFolders">,
     private readonly keys: KeyAdmission,
     private readonly clock: Clock,
     private readonly onRejected: (node: string, rejection: Rejection) => void = () => {},
@@ -45,19 +46,24 @@ export class StateReader {
 
   /** By node name. Rejects with ConsulError. */
   async read(datacenter: string, options: ReadOptions = {}): Promise<Map<string, StateVerdict>> {
-    const reading = this.consul.kvList(NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES });
-    const { value: entries, oversized } = await whole(reading, "kv.list", `key:read below "${NODES_PREFIX}"`);
-    const stored = new Map<string, Stored>(entries.map(({ key, value }) => [key, value]));
-    for (const key of oversized) stored.set(key, "oversized");
     const states = new Map<string, StateVerdict>();
-    for (const { key, value } of entries) {
-      const node = nodeOf(key);
-      if (node === undefined || stored.get(key) === "oversized") continue;
-      states.set(node, this.#verdictOn(value, node, datacenter, (batch) => stored.get(batch)));
-    }
-    for (const key of oversized) {
-      const node = nodeOf(key);
-      if (node !== undefined) states.set(node, reject("oversized", `${key} holds more than ${String(MAX_DOCUMENT_BYTES)} bytes`));
+    for await (const folders of nodeFolders(this.consul, NODES_PREFIX, { ...options, maxValueBytes: MAX_DOCUMENT_BYTES })) {
+      if (folders.excessive !== undefined) {
+        states.set(folders.excessive, reject("oversized", `what lies below ${NODES_PREFIX}${folders.excessive}/ is more than is read of a node`));
+        continue;
+      }
+      const { value: entries, oversized } = await whole(folders, "kv.list", `key:read below "${NODES_PREFIX}"`);
+      const stored = new Map<string, Stored>(entries.map(({ key, value }) => [key, value]));
+      for (const key of oversized) stored.set(key, "oversized");
+      for (const { key, value } of entries) {
+        const node = nodeOf(key);
+        if (node === undefined || stored.get(key) === "oversized") continue;
+        states.set(node, this.#verdictOn(value, node, datacenter, (batch) => stored.get(batch)));
+      }
+      for (const key of oversized) {
+        const node = nodeOf(key);
+        if (node !== undefined) states.set(node, reject("oversized", `${key} holds more than ${String(MAX_DOCUMENT_BYTES)} bytes`));
+      }
     }
     for (const node of this.#opened.keys()) if (!states.has(node)) this.#opened.delete(node);
     for (const [of, newest] of this.#newest) if (isPast(newest, this.clock.nowMs())) this.#newest.delete(of);

@@ -185,6 +185,15 @@ export function consulApiContract(subject: () => ConsulApi): void {
       expect((await api.kvList(key("list/"))).oversized).toEqual([]);
     });
 
+    it("says an answer is too large where it is, and names the folders below a prefix", async () => {
+      for (const name of ["b/1", "b/2", "a/deeper/1", "c"]) await api.kvPut(key(`folders/${name}`), "v".repeat(1_000));
+      const { value } = await api.kvFolders(key("folders/"));
+      expect(value).toEqual(["a", "b"]);
+      expect((await api.kvFolders(key("none/"))).value).toEqual([]);
+      expect(await codeOf(api.kvList(key("folders/"), { maxAnswerBytes: 4_000 }))).toBe("too-large");
+      expect((await api.kvList(key("folders/"), { maxAnswerBytes: 40_000 })).value).toHaveLength(4);
+    });
+
     it("refuses a value that Consul does not take", async () => {
       expect(await codeOf(api.kvPut(key("huge"), new Uint8Array(600 * 1024)))).toBe("rejected");
     });

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { pinKey, stateKey } from "../../src/beacon/documents.js";
 import type { RejectReason } from "../../src/beacon/rejection.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
+import { runCli } from "../harness/built-cli.js";
 import { eventually, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { type Instance, instances, listed, listedNode, metric, sidecarOf } from "../harness/observe.js";
 import { kvText } from "../harness/tampering.js";
@@ -138,6 +139,23 @@ describe("can", () => {
     const { text } = await asThief(["GET", "/v1/kv/ibrl/v1/?keys=true"]);
     expect(JSON.parse(text)).toEqual(expect.arrayContaining([stateKey(victim.name), pinKey("dc1", victim.name)]));
   });
+
+  test("fill its own part of KV with more than is read of a node: its own state is not read any more, everybody else's is", async () => {
+    const filled = Array.from({ length: 60 }, (_, i) => `ibrl/v1/nodes/${thief.name}/fill-${String(i)}`);
+    const rotated = Array.from({ length: 60 }, (_, i) => `ibrl/v1/rotations/dc1/${thief.name}/${String(i)}`);
+    for (const key of [...filled, ...rotated]) expect(await asThief(["PUT", `/v1/kv/${key}`, "x".repeat(512 * 1024)])).toMatchObject({ status: 200 });
+    await eventually(async () => {
+      const states = await listed(sidecarOf(reader));
+      expect(states.map(({ node, trust, sealed_state }) => [node.name, trust, sealed_state !== undefined])).toEqual([["node-1", "pinned", true], ["node-2", "pinned", false], ["node-3", "pinned", true]]);
+    }, WITHIN);
+    const { stdout } = await runCli(["cluster", "list", "--json", "--consul"], cluster.environment());
+    const { nodes } = JSON.parse(stdout) as { nodes: { node: string; trust: string; detail: string | null }[] };
+    expect(nodes.map(({ node, trust, detail }) => [node, trust, detail])).toEqual([
+      ["node-1", "pinned", null], ["node-2", "pinned", "its state in KV: oversized: what lies below ibrl/v1/nodes/node-2/ is more than is read of a node"], ["node-3", "pinned", null],
+    ]);
+    for (const folder of [`nodes/${thief.name}/fill-`, `rotations/dc1/${thief.name}/`]) expect(await asThief(["DELETE", `/v1/kv/ibrl/v1/${folder}?recurse`])).toMatchObject({ status: 200 });
+    await eventually(async () => expect(await listedNode(sidecarOf(reader), thief.name)).toMatchObject({ trust: "pinned", sealed_state: expect.any(String) as string }), WITHIN);
+  }, 180_000);
 
   // Last: what a catalog says of a check that its agent holds for right is put right by Consul's full sync, after some 97 s here.
   test("call the victim's check critical: it looks dead, and its record is believed as before", async () => {

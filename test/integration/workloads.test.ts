@@ -120,7 +120,8 @@ test("spawned by the command line: on the policy's best node, behind a URL that 
     const listed = (await (await fetch(`http://${node(2).sidecar?.httpAddr ?? ""}/list`)).json()) as { response: { states: { node: { name: string }; workloads?: unknown[] }[] } };
     expect(listed.response.states.find((state) => state.node.name === "node-1")?.workloads).toMatchObject([workload]);
   });
-  expect((await cli("cluster", "list")).stdout).toContain(`${answer.id}/work  running`);
+  // Its node may have signed that it is on its way a moment before.
+  await eventually(async () => expect((await cli("cluster", "list")).stdout).toContain(`${answer.id}/work  running`));
   const explained = (await cli("cluster", "explain", answer.id)).stdout;
   expect(explained).toContain(`Decision ${decisionId}\n`);
   expect(explained).toContain("  replay    the same bytes\n");

@@ -7,6 +7,7 @@ import { takeIn } from "../../src/sidecar/catalog.js";
 import type { KvEntry, ServiceInstance } from "../../src/sidecar/consul-api.js";
 import { Intake, type Place } from "../../src/sidecar/intake.js";
 import { StateReader } from "../../src/sidecar/state-reader.js";
+import { listing } from "../harness/kv-store.js";
 import { beacon, identity, NOW_MS, state, verifiedBeacon, verifiedState } from "../harness/records.js";
 
 class TestClock {
@@ -125,8 +126,7 @@ describe("states in KV", () => {
   });
   const read = async (entries: KvEntry[], oversized: string[] = []) => {
     const rejected: string[] = [];
-    const kvList = () => Promise.resolve({ value: entries, oversized, index: "1", lastContactMs: 0, knownLeader: true });
-    const states = new StateReader({ kvList }, new KeyAdmission(), new TestClock(), (node, { reason }) => rejected.push(`${node} ${reason}`));
+    const states = new StateReader(listing(() => entries, oversized), new KeyAdmission(), new TestClock(), (node, { reason }) => rejected.push(`${node} ${reason}`));
     return { states: await states.read("dc1"), rejected };
   };
 

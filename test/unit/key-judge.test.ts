@@ -13,6 +13,7 @@ import { KeyCheckThread } from "../../src/sidecar/key-check-thread.js";
 import { type KeyChecker, KeyJudge } from "../../src/sidecar/key-judge.js";
 import { StateReader } from "../../src/sidecar/state-reader.js";
 import { viewsOf } from "../../src/sidecar/views.js";
+import { listing } from "../harness/kv-store.js";
 import { beacon, identity, NOW_MS, verifiedBeacon, verifiedState } from "../harness/records.js";
 
 const clock: Clock = { ...systemClock, nowMs: () => NOW_MS };
@@ -170,9 +171,8 @@ test("a state waits too, and is opened at the next read", async () => {
   const { keys, judge, start, until } = reader();
   const honest = verifiedState();
   const entry = { key: stateKey(honest.record.node), value: Buffer.from(stateDocument(honest)), modifyIndex: "1" };
-  const kvList = () => Promise.resolve({ value: [entry], oversized: [], index: "1", lastContactMs: 0, knownLeader: true });
   const rejected: string[] = [];
-  const states = new StateReader({ kvList }, keys, clock, (at) => rejected.push(at), judge);
+  const states = new StateReader(listing(() => [entry]), keys, clock, (at) => rejected.push(at), judge);
   expect((await states.read("dc1")).get(honest.record.node)).toMatchObject({ ok: false, reason: "key-waiting" });
   start();
   await until(() => judge.waiting === 0);

@@ -16,6 +16,7 @@ import { readOperatorKeys } from "../../src/sidecar/operator-keys.js";
 import { SettingsError, resolveSettings } from "../../src/sidecar/settings.js";
 import { makeStateFolder } from "../../src/sidecar/state/atomic-file.js";
 import { PinFile, writePins } from "../../src/sidecar/state/pin-file.js";
+import { listing } from "../harness/kv-store.js";
 import { identity, NOW_MS } from "../harness/records.js";
 
 const hex = (key: Uint8Array) => Buffer.from(key).toString("hex");
@@ -40,7 +41,7 @@ describe("pins in KV", () => {
       const value = options.consistency === "consistent" ? consistent : stale;
       return { value, index: "1", lastContactMs: 0, knownLeader: true, oversized: [], ...(filteredByAcl === undefined ? {} : { filteredByAcl }) };
     };
-    return { asked, api: { kvList } };
+    return { asked, api: { ...listing(() => []), kvList } };
   }
   const book = () => new PinBook([pin("n1", 1)]);
   const read = async (pins: PinBook, { api }: ReturnType<typeof consul>) => {

@@ -11,6 +11,7 @@ import { ibrl } from "../../src/proto/messages.js";
 import { systemClock } from "../../src/sidecar/clock.js";
 import { Sealer } from "../../src/sidecar/sealer.js";
 import { StateReader } from "../../src/sidecar/state-reader.js";
+import { listing } from "../harness/kv-store.js";
 import { context, identity, NOW_MS, placedWorkloads, state, verifiedState } from "../harness/records.js";
 
 const wire = ibrl.v1;
@@ -137,8 +138,8 @@ describe("in KV", () => {
     const oversized: string[] = [];
     const clock = { wallMs: NOW_MS };
     const rejected: string[] = [];
-    const kvList = () => Promise.resolve({ value: [...values].map(([key, value]) => ({ key, value: Buffer.from(value), modifyIndex: "1" })), oversized, index: "1", lastContactMs: 0, knownLeader: true });
-    const states = new StateReader({ kvList }, new KeyAdmission(), { ...systemClock, nowMs: () => clock.wallMs }, (node, { reason }) => rejected.push(`${node} ${reason}`));
+    const consul = listing(() => [...values].map(([key, value]) => ({ key, value: Buffer.from(value), modifyIndex: "1" })), oversized);
+    const states = new StateReader(consul, new KeyAdmission(), { ...systemClock, nowMs: () => clock.wallMs }, (node, { reason }) => rejected.push(`${node} ${reason}`));
     return { values, oversized, clock, rejected, read: async () => (await states.read("dc1")).get(NODE) };
   }
   const accepted = (workloads: readonly Workload[] = whole.record.workloads ?? []) => expect.objectContaining({ ok: true, verified: expect.objectContaining({ record: expect.objectContaining({ workloads }) as NodeState }) as object }) as unknown;

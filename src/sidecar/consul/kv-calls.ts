@@ -5,7 +5,7 @@ import { datacenterQuery, read, readSpec } from "./reads.js";
 import { base64, base64SizeBytes, fields, json, list, name, protocolError } from "./shape.js";
 import { type Answer, type CallSpec, LIST_ANSWER_BYTES, SMALL_ANSWER_BYTES, type Transport } from "./transport.js";
 
-type KvCalls = Pick<ConsulApi, "kvGet" | "kvList" | "kvPut" | "kvDelete" | "kvTxn">;
+type KvCalls = Pick<ConsulApi, "kvGet" | "kvList" | "kvFolders" | "kvPut" | "kvDelete" | "kvTxn">;
 
 export function kvCalls(transport: Transport, onSkipped: (operation: string, count: number) => void): KvCalls {
   const write = (operation: string, method: "PUT" | "DELETE", key: string): CallSpec => {
@@ -31,7 +31,7 @@ export function kvCalls(transport: Transport, onSkipped: (operation: string, cou
     async kvList(prefix, options = {}) {
       const operation = "kv.list";
       const path = prefix === "" ? "/kv/" : pathOf(operation, "/kv", prefix);
-      const call = readOf(operation, path, `key:read on prefix "${prefix}"`, LIST_ANSWER_BYTES, options);
+      const call = readOf(operation, path, `key:read on prefix "${prefix}"`, options.maxAnswerBytes ?? LIST_ANSWER_BYTES, options);
       const answer = await transport.call({ ...call, query: { ...call.query, recurse: "true" } }, options);
       if (answer.status === 404) return { ...read(operation, answer, []), oversized: [] };
       const limit = options.maxValueBytes ?? Infinity;
@@ -40,6 +40,15 @@ export function kvCalls(transport: Transport, onSkipped: (operation: string, cou
       const found = list(operation, raw, decode, (count) => onSkipped(operation, count));
       const oversized = found.filter(({ isOversized }) => isOversized).map(({ entry }) => entry.key);
       return { ...read(operation, answer, found.map(({ entry }) => entry)), oversized };
+    },
+    async kvFolders(prefix, options = {}) {
+      const operation = "kv.folders";
+      const call = readOf(operation, pathOf(operation, "/kv", prefix), `key:list on prefix "${prefix}"`, LIST_ANSWER_BYTES, options);
+      const answer = await transport.call({ ...call, query: { ...call.query, keys: "true", separator: "/" } }, options);
+      if (answer.status === 404) return read(operation, answer, []);
+      const keys = list(operation, json(operation, answer), name, (count) => onSkipped(operation, count));
+      // What lies directly below the prefix comes without a slash.
+      return read(operation, answer, keys.filter((key) => key.startsWith(prefix) && key.endsWith("/")).map((key) => key.slice(prefix.length, -1)));
     },
     async kvPut(key, value, options = {}) {
       const operation = "kv.put";
