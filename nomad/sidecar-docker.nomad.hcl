@@ -1,5 +1,6 @@
-# The sidecar as in sidecar.nomad.hcl, in Docker: for hosts without Node.js. The image is nomad/Dockerfile's. The state
-# folder must belong to user 1000 (chown 1000:1000 /var/lib/hypercore-ibrl), and the token file to its group, mode 0640.
+# The sidecar as in sidecar.nomad.hcl, in Docker: for hosts without Node.js, with the same host volumes. The image is nomad/Dockerfile's.
+# The state folder must belong to user 1000 (chown 1000:1000 /var/lib/hypercore-ibrl), and the token file to its group, mode 0640. No
+# traffic is counted.
 
 variable "image" {
   type    = string
@@ -79,6 +80,14 @@ job "hypercore-ibrl" {
         name     = "alive"
         type     = "http"
         path     = "/healthz"
+        interval = "10s"
+        timeout  = "2s"
+      }
+
+      check {
+        name     = "ready"
+        type     = "http"
+        path     = "/readyz"
         interval = "10s"
         timeout  = "2s"
       }

@@ -25,6 +25,8 @@ const GROUPS = [
   { folders: ["unit"], takes: () => true, flags: ["--maxWorkers=2"], again: false },
   { ...ON_AGENTS, takes: (file) => !isAlone(file), flags: ["--maxWorkers=2", "--testTimeout=180000"] },
   { ...ON_AGENTS, takes: isAlone, flags: ["--runInBand", "--testTimeout=180000"] },
+  // Runs of `npm run test:long`: a run of everything has none of them.
+  { folders: ["long"], takes: () => true, flags: ["--runInBand"], again: true, onlyNamed: true },
 ];
 /** jest has written its results and does not end: something keeps it alive, which is a fault of a test. */
 const END_WITHIN_MS = 20_000;
@@ -58,6 +60,7 @@ async function main(args) {
   await endStaleClusters();
   let found = 0;
   for (const group of GROUPS) {
+    if (group.onlyNamed && named.length === 0) continue;
     const files = group.folders.flatMap((folder) => testsIn(join(root, "test", folder))).filter((file) => group.takes(file) && wanted.some((path) => file === path || file.startsWith(`${path}/`)));
     found += files.length;
     if (files.length > 0 && !interrupted) await runJest(files, [...group.flags, ...flags], group.again && again);

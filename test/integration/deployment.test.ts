@@ -249,6 +249,8 @@ test("the image holds what the package holds", () => {
   const { files } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { files: string[] };
   const copied = [...readFileSync(join(project, "nomad/Dockerfile"), "utf8").matchAll(/^COPY (?!--)(.+) \S+$/gm)].flatMap(([, from]) => (from as string).split(" "));
   expect(copied.sort()).toEqual([...files, "package.json", "package-lock.json", "LICENSE"].sort());
+  const sent = [...readFileSync(join(project, ".dockerignore"), "utf8").matchAll(/^!(.+)$/gm)].map(([, path]) => path as string);
+  expect(sent.sort()).toEqual(copied);
 });
 
 const withSystemd = existsSync("/usr/bin/systemd-analyze") ? test : test.skip;
