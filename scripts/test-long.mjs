@@ -14,8 +14,8 @@ const RUNS = [
   { name: "rego", command: [process.execPath, join(root, "scripts/wasm-policies.mjs"), "--check", "--rego"] },
   // Every test that starts a cluster, on a Consul with ACLs, TLS and the policies of nomad/acl/.
   { name: "secured", command: test("--again", "test/integration", "test/e2e"), env: { HYPERCORE_TEST_SECURED: "1" } },
-  // nomad/Dockerfile and the docker driver with Docker engines of its own, nomad/hypercore-ibrl.service under systemd: root, and docker.io
-  // and debootstrap of Debian.
+  // nomad/Dockerfile and the docker driver with Docker engines of its own, nomad/hypercore-ibrl.service under systemd: root, and docker.io,
+  // debootstrap and systemd-container of Debian.
   { name: "deployed", command: test("test/long") },
 ];
 

@@ -21,10 +21,10 @@ export function removeNomadLeftovers(folder: string): void {
     rmSync(join(NETWORKS, id), { force: true });
   }
   for (const [parent, isOurs] of [
-    // Version 2: a parent of our own (see nomad-agent.ts).
-    [CGROUP_ROOT, (entry: string) => entry.startsWith(`${basename(folder)}-`)],
+    // A parent of our own (see nomad-agent.ts): of Nomad in version 2, of a test's containers in each hierarchy of version 1 too.
+    ...[CGROUP_ROOT, ...hierarchiesOfVersion1()].map((path) => [path, (entry: string) => entry.startsWith(`${basename(folder)}-`)] as const),
     // Version 1: each controller has a `nomad`, a name that Nomad does not let us choose, with a group for each task.
-    ...controllersOfVersion1().map((path) => [path, (entry: string) => allocations.some((id) => entry.startsWith(id))] as const),
+    ...hierarchiesOfVersion1().map((path) => [join(path, "nomad"), (entry: string) => allocations.some((id) => entry.startsWith(id))] as const),
   ] as const) {
     for (const entry of list(parent).filter(isOurs)) removeGroup(join(parent, entry));
   }
@@ -61,8 +61,8 @@ function allocationsOfNode(folder: string): string[] {
   return list(join(folder, "nomad", "data", "alloc"));
 }
 
-function controllersOfVersion1(): string[] {
-  return list(CGROUP_ROOT).map((controller) => join(CGROUP_ROOT, controller, "nomad"));
+function hierarchiesOfVersion1(): string[] {
+  return list(CGROUP_ROOT).map((controller) => join(CGROUP_ROOT, controller));
 }
 
 /** Empty where it is no folder. */

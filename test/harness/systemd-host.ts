@@ -33,7 +33,8 @@ export class SystemdHost {
   static async boot(root: string, namespace: Namespace, folder: RunFolder): Promise<SystemdHost> {
     const name = `host-${namespace.address}`;
     const group = `${basename(folder.path)}-${name}`;
-    const flags = [`--directory=${root}`, "--boot", "--register=no", "--keep-unit", "--network-namespace-path=/proc/self/ns/net", "--console=pipe"];
+    // CAP_NET_ADMIN: systemd-nspawn keeps it back, and the network is this host's own.
+    const flags = [`--directory=${root}`, "--boot", "--capability=CAP_NET_ADMIN", "--register=no", "--keep-unit", "--network-namespace-path=/proc/self/ns/net", "--console=pipe"];
     const script = [
       ...makeGroups(group).map((procs) => `echo $$ > ${procs}`),
       // systemd-nspawn leaves locks in /run; the machine's own stays as it is.

@@ -48,6 +48,8 @@ beforeAll(async () => {
   writeFileSync(join(folder, "cheapest.json"), policy);
   cluster = await startTestCluster({
     nomad: true,
+    // The machine may have it.
+    nomadConfig: () => ({ client: { options: { "driver.denylist": "mock_driver,docker" } } }),
     // node-3 serves its callers, and changes nothing.
     sidecarArgs: (index) => ["--beat=500ms", "--heartbeat-min=2s", "--proof-interval=1s", `--beacon-price=${PRICES[index] ?? ""}`, ...(index === 2 ? ["--no-placer"] : [])],
   });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { UsageDocument } from "../../src/commands/views/usage.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
+import { readHost } from "../../src/sidecar/readings/host.js";
 import { runCli } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
 import { DockerEngine, whyNoDocker } from "../harness/docker-engine.js";
@@ -84,6 +85,10 @@ withDocker(`the docker driver${why === null ? "" : ` (not run here: ${why})`}`, 
   /** As another host asks. */
   const ask = (from: number, url: string) => network.nodes[from]!.exec("curl", "--silent", "--show-error", "--fail", "--max-time", "5", url);
   const containers = async (index: number) => (await engines[index]!.docker("ps", "--all", "--format", "{{.Image}} {{.State}}")).split("\n").filter((line) => line !== "");
+
+  test("the engine is found by its socket too, as where there is no Nomad", async () => {
+    expect(await readHost({ kvm: "/nowhere", engineSockets: [new URL(engines[0]!.endpoint).pathname] })).toEqual({ kvm: false, containerEngine: true });
+  });
 
   test("an image runs on the best node; its port answers at the URL, to another host too; logs; gone when it is stopped", async () => {
     const answer = await spawned(`${EVERYWHERE}?arg=and&arg=two+words`, "--ports", "28080:80,auto:81", "--env", "GREETING=hello");

@@ -22,6 +22,8 @@ const run = promisify(execFile);
 const UNIT = "hypercore-ibrl";
 const USER = "hypercore-ibrl";
 const TOKEN = randomUUID();
+/** Stands for /dev/kvm: a device that everybody may open, and that systemd does not let through by itself. */
+const DEVICE = "/dev/fuse";
 const WITHIN = { timeoutMs: 60_000, everyMs: 250 };
 const project = builtProject();
 let folder: RunFolder;
@@ -71,12 +73,13 @@ here(`the unit under systemd${why === null ? "" : ` (not run here: ${why})`}`, (
     return (await answer.json()) as Instance[];
   }
   /** Its beacon in the catalog, passing and verified. */
-  async function beacon(): Promise<{ key: string; epoch: number }> {
+  async function beacon(): Promise<{ key: string; epoch: number; capabilities: readonly string[] }> {
     const [{ Node, Service, Checks } = await Promise.reject(new Error("it is not in the catalog"))] = await instances();
     expect(Checks.map(({ Status }) => Status)).not.toContain("critical");
     const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
     if (!opened.ok) throw new Error(opened.detail);
-    return { key: opened.verified.key.hex, epoch: opened.verified.record.epoch };
+    const { key, record } = opened.verified;
+    return { key: key.hex, epoch: record.epoch, capabilities: record.capabilities };
   }
   /** Again there, as itself. */
   const goesOn = async ({ key, epoch }: { key: string; epoch: number }) => {
@@ -92,10 +95,12 @@ here(`the unit under systemd${why === null ? "" : ` (not run here: ${why})`}`, (
     writeFileSync(unitFile(), withToken());
     mkdirSync(join(root, "etc/hypercore-ibrl"), { mode: 0o700 });
     writeFileSync(join(root, "etc/hypercore-ibrl/consul-token"), TOKEN, { mode: 0o400 });
+    if (existsSync(DEVICE)) await host.exec("sh", "-c", `mknod --mode=666 /dev/kvm c ${(await run("stat", ["-c", "0x%t 0x%T", DEVICE])).stdout}`);
     const commands = [...shipped().matchAll(/^# {3}(useradd .+|systemctl .+)$/gm)].map(([, command]) => command as string);
     expect(commands).toHaveLength(2);
     for (const command of commands) await host.exec("sh", "-ec", command);
-    await eventually(beacon, WITHIN);
+    const { capabilities } = await eventually(beacon, WITHIN);
+    if (existsSync(DEVICE)) expect(capabilities).toContain("kvm");
     expect([await show("ActiveState"), await show("NRestarts")]).toEqual(["active", "0"]);
     // nft is there, and the right to use it is not.
     expect((await log()).split("\n").filter((line) => /"level":"(warn|error|fatal)"/.test(line))).toEqual([expect.stringContaining('"dependency":"traffic meter"') as string]);
@@ -128,6 +133,16 @@ here(`the unit under systemd${why === null ? "" : ` (not run here: ${why})`}`, (
     await goesOn(before);
     expect([await show("ActiveState"), await show("NRestarts")]).toEqual(["active", "0"]);
   }, 180_000);
+
+  test("with the two lines that it names it counts, and has that one right", async () => {
+    const [, bounding = "", ambient = ""] = /^# {3}(CapabilityBoundingSet=CAP_NET_ADMIN)\n# {3}(AmbientCapabilities=CAP_NET_ADMIN)$/m.exec(shipped()) ?? [];
+    writeFileSync(unitFile(), withToken().replace(/^CapabilityBoundingSet=$/m, `${bounding}\n${ambient}`));
+    await host.exec("systemctl", "daemon-reload");
+    await host.exec("systemctl", "restart", UNIT);
+    await eventually(async () => expect(await metered()).toBe("1"), WITHIN);
+    const status = await host.exec("cat", `/proc/${await show("MainPID")}/status`);
+    expect(/^CapEff:\t(\w+)$/m.exec(status)?.[1]).toBe((1 << 12).toString(16).padStart(16, "0"));
+  }, 120_000);
 
   test("stopped it has left Consul, in good order and in the time that it has", async () => {
     await host.exec("systemctl", "disable", "--now", UNIT);
