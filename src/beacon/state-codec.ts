@@ -6,8 +6,8 @@ import { ibrl } from "../proto/messages.js";
 import { header, integer, MAX_U32, messageIn, readHeader, RecordError, text } from "./codec.js";
 import { readCoordinate, readLinkHalf, readProbe, writeCoordinate, writeLinkHalf } from "./link-codec.js";
 import { KEY_BYTES } from "./keys.js";
-import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type Workload, type WorkloadBatches, type WorkOutcome } from "./record.js";
-import { BATCH_SIZE, batchesOf, batchHash, readWorkload, writeWorkload } from "./workload-codec.js";
+import { ENFORCEMENTS, MAX_WORK_OUTCOMES, type NodeState, type PolicyContext, type WorkloadBatches, type WorkOutcome } from "./record.js";
+import { BATCH_SIZE, batchesOf, batchNames, readWorkload, writeWorkload } from "./workload-codec.js";
 
 const wire = ibrl.v1;
 /** Nomad runs far fewer allocations on a client; the bound keeps a state decodable in bounded time. */
@@ -19,7 +19,7 @@ const MAX_TAGS = 16;
 
 export function encodeState(state: NodeState): Uint8Array {
   const payload: ibrl.v1.NodeState.$Properties = { ...header(state), node_id: state.nodeId, address: state.address };
-  const batches = state.workloads === undefined ? state.batches : namesOf(state.workloads);
+  const batches = state.workloads === undefined ? state.batches : batchNames(batchesOf(state.workloads), state.workloads.length);
   if (batches !== undefined) {
     payload.batched_workloads = batches.count;
     payload.workload_batches = batches.hashes.map((hash) => Buffer.from(hash, "hex"));
@@ -68,12 +68,6 @@ function readState(m: ibrl.v1.NodeState.$Properties): NodeState {
   if (m.policy !== null && m.policy !== undefined) state.policy = readPolicyContext(m.policy);
   if ((m.work_outcomes ?? []).length > 0) state.workOutcomes = readOutcomes(m.work_outcomes ?? []);
   return state;
-}
-
-/** Undefined where they are few enough to stand in the state itself. */
-function namesOf(workloads: readonly Workload[]): WorkloadBatches | undefined {
-  if (workloads.length <= BATCH_SIZE) return undefined;
-  return { count: workloads.length, hashes: batchesOf(workloads).map(batchHash) };
 }
 
 function readBatchNames(m: ibrl.v1.NodeState.$Properties): WorkloadBatches | undefined {

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { ibrl } from "../proto/messages.js";
 import { integer, MAX_U32, messageIn, RecordError, text } from "./codec.js";
 import { readReference, writeReference } from "./proof-codec.js";
-import type { Workload, WorkloadSource } from "./record.js";
+import type { Workload, WorkloadBatches, WorkloadSource } from "./record.js";
 
 const wire = ibrl.v1;
 /** Of workloads; as many stand in a state itself. */
@@ -38,6 +38,11 @@ export function readBatches(batches: readonly Uint8Array[], count: number): Work
 /** Lower-case hex SHA-256, by which a state names a batch. */
 export function batchHash(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** What a state says of its batches; undefined where its workloads stand in itself. */
+export function batchNames(batches: readonly Uint8Array[], count: number): WorkloadBatches | undefined {
+  return batches.length === 0 ? undefined : { count, hashes: batches.map(batchHash) };
 }
 
 function inOrder(workloads: Workload[]): Workload[] {

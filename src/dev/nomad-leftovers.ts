@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { pidsInGroups } from "./process-identity.js";
 
-const CGROUP_ROOT = "/sys/fs/cgroup";
+export const CGROUP_ROOT = "/sys/fs/cgroup";
 /** Networks of allocations in bridge mode, by their IDs. */
 const NETWORKS = "/var/run/netns";
 
@@ -75,7 +75,7 @@ function list(folder: string): string[] {
 }
 
 /** A control group is removed like an empty folder, its children first; the kernel refuses while a process is in it. */
-function removeGroup(group: string): void {
+export function removeGroup(group: string): void {
   for (const entry of readdirSync(group, { withFileTypes: true })) {
     if (entry.isDirectory()) removeGroup(join(group, entry.name));
   }

@@ -6,7 +6,7 @@ import { BEACON, DEFAULT_SKEW_MS, open, type Purpose, seal, STATE, type Verified
 import type { KeyAdmission } from "../beacon/keys.js";
 import type { Beacon, NodeState, ProofReference, RecordHeader, Workload } from "../beacon/record.js";
 import { withBatches } from "../beacon/workload-batches.js";
-import { batchesOf } from "../beacon/workload-codec.js";
+import { batchesOf, batchNames } from "../beacon/workload-codec.js";
 import type { Clock } from "./clock.js";
 import type { CatalogNode } from "./consul-api.js";
 import type { Readings } from "./node-reader.js";
@@ -44,15 +44,19 @@ export class Sealer {
     };
     const state: NodeState = { ...header, nodeId: who.nodeId, address: who.address, ...links };
     if (coordinate !== undefined) state.coordinate = coordinate;
-    if (workloads !== undefined) state.workloads = workloads.map((workload) => this.#proved(workload));
+    const proved = workloads?.map((workload) => this.#proved(workload));
+    const batches = batchesOf(proved ?? []);
+    const names = batchNames(batches, proved?.length ?? 0);
+    if (names !== undefined) state.batches = names;
+    else if (proved !== undefined) state.workloads = proved;
     return {
       beacon: this.#sealOne(BEACON, { ...header, ...headline, declaredReputation: this.declaredReputation }),
-      state: this.#whole(this.#sealOne(STATE, state), state.workloads),
+      state: this.#whole(this.#sealOne(STATE, state), batches),
     };
   }
 
-  #whole(sealed: Verified<NodeState>, workloads: readonly Workload[] = []): Verified<NodeState> {
-    const whole = withBatches(sealed, batchesOf(workloads));
+  #whole(sealed: Verified<NodeState>, batches: readonly Uint8Array[]): Verified<NodeState> {
+    const whole = withBatches(sealed, batches);
     if (!whole.ok) throw new Error(`a state that this node sealed is not whole: ${whole.reason}: ${whole.detail}`);
     return whole.verified;
   }

@@ -53,16 +53,13 @@ export class StateReader {
         continue;
       }
       const { value: entries, oversized } = await whole(folders, "kv.list", `key:read below "${NODES_PREFIX}"`);
-      const stored = new Map<string, Stored>(entries.map(({ key, value }) => [key, value]));
+      const stored = new Map<string, Exclude<Stored, undefined>>(entries.map(({ key, value }) => [key, value]));
       for (const key of oversized) stored.set(key, "oversized");
-      for (const { key, value } of entries) {
+      for (const [key, value] of stored) {
         const node = nodeOf(key);
-        if (node === undefined || stored.get(key) === "oversized") continue;
-        states.set(node, this.#verdictOn(value, node, datacenter, (batch) => stored.get(batch)));
-      }
-      for (const key of oversized) {
-        const node = nodeOf(key);
-        if (node !== undefined) states.set(node, reject("oversized", `${key} holds more than ${String(MAX_DOCUMENT_BYTES)} bytes`));
+        if (node === undefined) continue;
+        if (value === "oversized") states.set(node, reject("oversized", `${key} holds more than ${String(MAX_DOCUMENT_BYTES)} bytes`));
+        else states.set(node, this.#verdictOn(value, node, datacenter, (batch) => stored.get(batch)));
       }
     }
     for (const node of this.#opened.keys()) if (!states.has(node)) this.#opened.delete(node);

@@ -1,11 +1,10 @@
 /** Control groups of what a test boots or runs in containers, in version 2 or the hierarchies of version 1. Root's only. */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { CGROUP_ROOT, removeGroup } from "../../src/dev/nomad-leftovers.js";
 import { waitFor } from "../../src/dev/readiness.js";
-
-export const CGROUP_ROOT = "/sys/fs/cgroup";
 
 /** In many containers root may neither mount nor make groups. */
 export async function whyNoControlGroups(): Promise<string | null> {
@@ -27,13 +26,9 @@ export function hierarchies(): string[] {
 /** Those of this name, with all below. The kernel refuses while a process is dying in one. */
 export async function removeGroups(name: string): Promise<void> {
   for (const path of hierarchies().map((hierarchy) => join(hierarchy, name))) {
-    await waitFor(`end of the control group ${path}`, () => remove(path), { timeoutMs: 10_000, everyMs: 50 });
+    await waitFor(`end of the control group ${path}`, () => {
+      if (existsSync(path)) removeGroup(path);
+      return true;
+    }, { timeoutMs: 10_000, everyMs: 50 });
   }
-}
-
-function remove(group: string): true {
-  if (!existsSync(group)) return true;
-  for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) remove(join(group, entry.name));
-  rmdirSync(group);
-  return true;
 }

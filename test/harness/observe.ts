@@ -1,4 +1,6 @@
 /** What integration tests see of a running cluster: Consul's word, a sidecar's listing, its metrics. */
+import { BEACON, open } from "../../src/beacon/envelope.js";
+import { KeyAdmission } from "../../src/beacon/keys.js";
 import type { LocalNode } from "../../src/dev/local-cluster.js";
 import type { ConsulAgent } from "../../src/dev/consul-agent.js";
 import type { SidecarProcess } from "../../src/dev/sidecar-process.js";
@@ -32,6 +34,14 @@ export interface Instance {
 /** The service entries of the sidecars, as the agent answers. */
 export function instances(consul: ConsulAgent): Promise<Instance[]> {
   return consul.getJson<Instance[]>("/v1/health/service/ibrl-beacon");
+}
+
+/** The beacon of a service entry, verified as of its node in dc1. Throws where it does not open. */
+export function beaconIn({ Node, Service }: Instance): { key: string; epoch: number; capabilities: readonly string[] } {
+  const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
+  if (!opened.ok) throw new Error(`${Node.Node}: ${opened.detail}`);
+  const { key, record } = opened.verified;
+  return { key: key.hex, epoch: record.epoch, capabilities: record.capabilities };
 }
 
 /** The check of the node's sidecar; undefined where the catalog has none. */

@@ -7,9 +7,10 @@ import { basename, join } from "node:path";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { ManagedProcess } from "../../src/dev/managed-process.js";
+import { CGROUP_ROOT } from "../../src/dev/nomad-leftovers.js";
 import { waitFor } from "../../src/dev/readiness.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
-import { CGROUP_ROOT, hierarchies, removeGroups, whyNoControlGroups } from "./control-groups.js";
+import { hierarchies, removeGroups, whyNoControlGroups } from "./control-groups.js";
 import { type Namespace, whyNoNamespaces } from "./netns.js";
 
 const run = promisify(execFile);

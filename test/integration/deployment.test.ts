@@ -8,8 +8,6 @@ import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { BEACON, open } from "../../src/beacon/envelope.js";
-import { KeyAdmission } from "../../src/beacon/keys.js";
 import { findBinary } from "../../src/dev/binaries.js";
 import type { ConsulAgent } from "../../src/dev/consul-agent.js";
 import { execChroot } from "../../src/dev/exec-chroot.js";
@@ -18,7 +16,7 @@ import { builtProject, plainEnvironment } from "../harness/built-cli.js";
 import { eventually, quiet, SHIPPED_RULES, startTestCluster, stopTestCluster } from "../harness/cluster.js";
 import { earlierVersion, whyNoEarlierVersion } from "../harness/earlier-version.js";
 import { nomadTls, type NomadTls } from "../harness/nomad-tls.js";
-import { instances, type ListedState } from "../harness/observe.js";
+import { beaconIn, instances, type ListedState } from "../harness/observe.js";
 
 const JOB = "hypercore-ibrl";
 const INSTALLED = "/usr/lib/node_modules";
@@ -85,15 +83,7 @@ async function running(version: number): Promise<Allocation[]> {
 }
 
 /** Of each node that Consul lists: its beacon, verified, with the key that signed it. */
-async function beacons(): Promise<Record<string, { key: string; epoch: number; capabilities: readonly string[] }>> {
-  const found = await instances(consul());
-  return Object.fromEntries(found.map(({ Node, Service }) => {
-    const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
-    if (!opened.ok) throw new Error(`${Node.Node}: ${opened.detail}`);
-    const { key, record } = opened.verified;
-    return [Node.Node, { key: key.hex, epoch: record.epoch, capabilities: record.capabilities }];
-  }));
-}
+const beacons = async () => Object.fromEntries((await instances(consul())).map((instance) => [instance.Node.Node, beaconIn(instance)]));
 
 /** How each sidecar sees every node. */
 async function trust(): Promise<string[]> {

@@ -7,8 +7,6 @@ import { randomUUID } from "node:crypto";
 import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { BEACON, open } from "../../src/beacon/envelope.js";
-import { KeyAdmission } from "../../src/beacon/keys.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
 import { builtProject, plainEnvironment } from "../harness/built-cli.js";
@@ -16,7 +14,7 @@ import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "..
 import { addNode, makeDebianTree, whyNoDebianTree } from "../harness/debian-tree.js";
 import { DockerEngine, whyNoDocker } from "../harness/docker-engine.js";
 import { NamespaceNetwork } from "../harness/netns.js";
-import type { Instance, ListedState } from "../harness/observe.js";
+import { beaconIn, type Instance, type ListedState } from "../harness/observe.js";
 
 const run = promisify(execFile);
 const BASE = "node:22-bookworm-slim";
@@ -115,14 +113,7 @@ here(`the image${why === null ? "" : ` (not run here: ${why})`}`, () => {
   }
   const instances = () => consul<Instance[]>("/v1/health/service/ibrl-beacon");
 
-  async function beacons(): Promise<Record<string, { key: string; epoch: number; capabilities: readonly string[] }>> {
-    return Object.fromEntries((await instances()).map(({ Node, Service }) => {
-      const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
-      if (!opened.ok) throw new Error(`${Node.Node}: ${opened.detail}`);
-      const { key, record } = opened.verified;
-      return [Node.Node, { key: key.hex, epoch: record.epoch, capabilities: record.capabilities }];
-    }));
-  }
+  const beacons = async () => Object.fromEntries((await instances()).map((instance) => [instance.Node.Node, beaconIn(instance)]));
 
   interface Allocation { ID: string; ClientStatus: string; NodeName: string; JobVersion: number }
   async function running(version: number): Promise<Allocation[]> {

@@ -7,15 +7,13 @@ import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { BEACON, open } from "../../src/beacon/envelope.js";
-import { KeyAdmission } from "../../src/beacon/keys.js";
 import type { LocalCluster, LocalNode } from "../../src/dev/local-cluster.js";
 import type { RunFolder } from "../../src/dev/run-folder.js";
 import { builtProject } from "../harness/built-cli.js";
 import { eventually, startTestCluster, stopTestCluster, testRunFolder } from "../harness/cluster.js";
 import { addNode, makeDebianTree, whyNoDebianTree } from "../harness/debian-tree.js";
 import { NamespaceNetwork } from "../harness/netns.js";
-import type { Instance } from "../harness/observe.js";
+import { beaconIn, type Instance } from "../harness/observe.js";
 import { SystemdHost, whyNoSystemdHost } from "../harness/systemd-host.js";
 
 const run = promisify(execFile);
@@ -73,13 +71,10 @@ here(`the unit under systemd${why === null ? "" : ` (not run here: ${why})`}`, (
     return (await answer.json()) as Instance[];
   }
   /** Its beacon in the catalog, passing and verified. */
-  async function beacon(): Promise<{ key: string; epoch: number; capabilities: readonly string[] }> {
-    const [{ Node, Service, Checks } = await Promise.reject(new Error("it is not in the catalog"))] = await instances();
-    expect(Checks.map(({ Status }) => Status)).not.toContain("critical");
-    const opened = open(BEACON, Buffer.from(Service.Meta["ibrl-beacon"] ?? "", "base64"), { node: Node.Node, datacenter: "dc1", nowMs: Date.now(), skewMs: 60_000, keys: new KeyAdmission() });
-    if (!opened.ok) throw new Error(opened.detail);
-    const { key, record } = opened.verified;
-    return { key: key.hex, epoch: record.epoch, capabilities: record.capabilities };
+  async function beacon() {
+    const [instance = await Promise.reject(new Error("it is not in the catalog"))] = await instances();
+    expect(instance.Checks.map(({ Status }) => Status)).not.toContain("critical");
+    return beaconIn(instance);
   }
   /** Again there, as itself. */
   const goesOn = async ({ key, epoch }: { key: string; epoch: number }) => {

@@ -65,8 +65,9 @@ export class Silences {
     const until = AbortSignal.any([signal, over.signal]);
     const awaited = [...this.#heard].slice(0, MAX_AWAITED);
     this.#heard.clear();
-    const changes = awaited.map(([nodeId, index]) => nomad.node(nodeId, { signal: until, index, waitMs: Math.ceil(ms) }).then(() => {}, () => clock.sleep(ms, until)));
-    await Promise.race([clock.sleep(ms, until), ...changes]);
+    const pause = clock.sleep(ms, until);
+    const changes = awaited.map(([nodeId, index]) => nomad.node(nodeId, { signal: until, index, waitMs: Math.ceil(ms) }).then(() => {}, () => pause));
+    await Promise.race([pause, ...changes]);
     over.abort();
   }
 
